@@ -1,0 +1,3 @@
+//! The eBPF programs.
+#[cfg(not(target_arch = "bpf"))]
+fn main() {}

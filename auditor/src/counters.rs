@@ -1,0 +1,69 @@
+//! What was counted: snapshots of one container's counters, their sums and differences.
+//!
+//! Counters only grow. A container's total is the sum of what its finished slots held and what its live slot holds.
+
+use std::collections::BTreeMap;
+
+use crate::syscall::{Abi, SyscallNr};
+
+/// The counters of one container, by ABI and number. A call that never happened has no entry.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// One tally per call that was seen at least once.
+    pub tallies: BTreeMap<(Abi, SyscallNr), Tally>,
+}
+
+/// What happened to one system call of one container.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Calls that passed the task's seccomp filter and reached the kernel.
+    pub calls: u64,
+    /// Calls made by tasks without a filter.
+    pub unfiltered_calls: u64,
+    /// Calls (of the two kinds above) that returned an error, -4095..=-1.
+    pub errors: u64,
+    /// Calls that a filter kept from the kernel.
+    pub denials: Denials,
+}
+
+/// Refused calls by what the kernel showed of the refusal.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Denials {
+    /// Answered with an errno (`SECCOMP_RET_ERRNO`, or `SECCOMP_RET_TRACE` without a tracer). Errno 0 included.
+    pub errno: u64,
+    /// The errno of the latest of them.
+    pub last_errno: Option<u16>,
+    /// Rolled back and answered with SIGSYS: `SECCOMP_RET_TRAP` and `SECCOMP_RET_KILL_PROCESS`, and
+    /// `SECCOMP_RET_KILL_THREAD` in a process of one thread.
+    pub signalled: u64,
+    /// A thread of many ended by `SECCOMP_RET_KILL_THREAD`.
+    pub thread_killed: u64,
+    /// Calls that never ran in a task one of whose filters has a supervisor (`SECCOMP_RET_USER_NOTIF`): answered by
+    /// it, or denied. Only the profile can tell.
+    pub supervised: u64,
+}
+
+impl Denials {
+    /// Refusals that are certain without looking at the profile.
+    #[must_use]
+    pub const fn certain(&self) -> u64 {
+        self.errno + self.signalled + self.thread_killed
+    }
+}
+
+impl Counters {
+    /// Adds another set of counters to this one.
+    pub fn merge(&mut self, other: &Self) {
+        for (key, tally) in &other.tallies {
+            let mine = self.tallies.entry(*key).or_default();
+            mine.calls += tally.calls;
+            mine.unfiltered_calls += tally.unfiltered_calls;
+            mine.errors += tally.errors;
+            mine.denials.errno += tally.denials.errno;
+            mine.denials.last_errno = tally.denials.last_errno.or(mine.denials.last_errno);
+            mine.denials.signalled += tally.denials.signalled;
+            mine.denials.thread_killed += tally.denials.thread_killed;
+            mine.denials.supervised += tally.denials.supervised;
+        }
+    }
+}

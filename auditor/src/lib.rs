@@ -1,0 +1,5 @@
+//! What does a container's seccomp profile stop, what does it allow for nothing, and what should it be?
+
+pub mod counters;
+pub mod report;
+pub mod syscall;

@@ -1,0 +1,3 @@
+//! Findings as text and JSON.
+
+pub mod view;

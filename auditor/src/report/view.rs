@@ -1,0 +1,180 @@
+//! The objects people and scripts see: field names are the contract of `-o json`; unknown is `None`, never zero.
+
+use serde::{Deserialize, Serialize};
+
+use crate::syscall::{Abi, SyscallNr};
+
+/// One container at a glance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ContainerView {
+    /// The engine's 64-digit id.
+    pub id: String,
+    /// The engine's name, without the leading slash; `None` where the engine never told.
+    pub name: Option<String>,
+    /// The image as the user named it.
+    pub image: Option<String>,
+    /// Compose service, from the label `com.docker.compose.service`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub service: Option<String>,
+    /// `created`, `running`, `paused`, `exited`, ... as the engine says.
+    pub state: Option<String>,
+    /// The declared profile.
+    pub profile: ProfileView,
+    /// What the kernel enforces.
+    pub effective: EffectiveView,
+    /// Syscalls of the native ABI that the profile always allows.
+    pub allowed: Option<u32>,
+    /// Syscalls of the native ABI that it allows for some arguments.
+    pub conditional: Option<u32>,
+    /// Syscalls of the native ABI that it always denies.
+    pub denied: Option<u32>,
+    /// Distinct native syscalls that reached the kernel under the filter (or without one where there is none).
+    pub used: u32,
+    /// Native syscalls that the profile always allows and nobody called.
+    pub unused: Option<u32>,
+    /// Denied calls, all ABIs.
+    pub denials: u64,
+    /// The time the numbers stand for.
+    pub window: WindowView,
+    /// Syscall by syscall: only in `show`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub syscalls: Option<Vec<SyscallView>>,
+}
+
+/// The declared profile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileView {
+    /// What kind of profile it is.
+    pub kind: ProfileKind,
+    /// Where it was read.
+    pub source: ProfileSource,
+    /// SHA-256 of its canonical OCI JSON, in hex.
+    pub sha256: Option<String>,
+    /// For example `SCMP_ACT_ERRNO`.
+    pub default_action: Option<String>,
+    /// The errno that goes with it.
+    pub default_errno: Option<u16>,
+}
+
+/// What kind of profile a container runs under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProfileKind {
+    /// The engine's default.
+    Default,
+    /// Given by `--security-opt seccomp=FILE`, or as the engine's own replaced default.
+    Custom,
+    /// `--security-opt seccomp=unconfined`.
+    Unconfined,
+    /// `--privileged`: no filter either.
+    Privileged,
+    /// Could not be read.
+    Unknown,
+}
+
+impl ProfileKind {
+    /// The spelling used in JSON, metrics and tables.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Custom => "custom",
+            Self::Unconfined => "unconfined",
+            Self::Privileged => "privileged",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Where the declared profile was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProfileSource {
+    /// The OCI bundle's `config.json`.
+    Bundle,
+    /// The kernel's own filter.
+    Kernel,
+    /// The engine's `inspect` answer.
+    Inspect,
+    /// Nowhere.
+    None,
+}
+
+/// What the kernel enforces.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EffectiveView {
+    /// Whether the container's tasks have a filter.
+    pub mode: EffectiveMode,
+    /// How many filters are stacked on the container's first process (`Seccomp_filters:` in `/proc/PID/status`).
+    pub filters: Option<u32>,
+    /// Whether the kernel's always-allowed bitmap is what the declared profile says.
+    pub matches_declared: Option<bool>,
+}
+
+/// Whether the container's tasks have a filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EffectiveMode {
+    /// `Seccomp: 2` in `/proc/PID/status`.
+    Filter,
+    /// `Seccomp: 0`.
+    None,
+    /// Not seen.
+    Unknown,
+}
+
+/// The time the numbers stand for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowView {
+    /// Start of counting.
+    pub since: Option<jiff::Timestamp>,
+    /// How many times the container was started in that time.
+    pub starts: u32,
+    /// Counted from the first call of every start, and nothing lost.
+    pub complete: bool,
+    /// Events and calls known to be lost.
+    pub lost: u64,
+}
+
+/// One row of `show`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyscallView {
+    /// Calling convention.
+    pub abi: Abi,
+    /// Number within it; -1 for all that is outside the table.
+    pub nr: SyscallNr,
+    /// The kernel's name, or `unknown_NNN`.
+    pub name: String,
+    /// Calls that reached the kernel under a filter.
+    pub calls: u64,
+    /// Calls by tasks without a filter.
+    pub unfiltered_calls: u64,
+    /// Calls that returned an error.
+    pub errors: u64,
+    /// Calls that a filter refused.
+    pub denied: u64,
+    /// What the declared profile says about the call.
+    pub verdict: VerdictKind,
+    /// The action for a denied or conditional call, for example `SCMP_ACT_ERRNO`.
+    pub action: Option<String>,
+    /// The errno that goes with it.
+    pub errno: Option<u16>,
+    /// When a counter of this call first grew (to the daemon's polling interval).
+    pub first_seen: Option<jiff::Timestamp>,
+    /// When it last did.
+    pub last_seen: Option<jiff::Timestamp>,
+}
+
+/// What a profile says about a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VerdictKind {
+    /// Whatever its arguments.
+    Allowed,
+    /// For some arguments, or when a supervisor says so.
+    Conditional,
+    /// Never.
+    Denied,
+    /// No readable profile.
+    Unknown,
+}

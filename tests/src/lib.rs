@@ -1,0 +1,1 @@
+//! The rig that the end-to-end tests stand on.
