@@ -1,3 +1,8 @@
 //! Findings as text and JSON.
+//!
+//! Every output is a function of its arguments: the same snapshot gives the same bytes, so each has a golden test.
 
+pub mod escape;
+pub mod resolve;
+pub mod snapshot;
 pub mod view;

@@ -178,3 +178,31 @@ pub enum VerdictKind {
     /// No readable profile.
     Unknown,
 }
+
+/// A running container under the default profile, for tests to vary.
+#[cfg(test)]
+pub(crate) fn sample(id: &str, image: &str) -> ContainerView {
+    ContainerView {
+        id: id.to_owned(),
+        name: Some(format!("name-{}", id.get(..4).unwrap_or(id))),
+        image: Some(image.to_owned()),
+        service: None,
+        state: Some("running".to_owned()),
+        profile: ProfileView {
+            kind: ProfileKind::Default,
+            source: ProfileSource::Bundle,
+            sha256: Some("5e".repeat(32)),
+            default_action: Some("SCMP_ACT_ERRNO".to_owned()),
+            default_errno: Some(1),
+        },
+        effective: EffectiveView { mode: EffectiveMode::Filter, filters: Some(1), matches_declared: Some(true) },
+        allowed: Some(334),
+        conditional: Some(4),
+        denied: Some(46),
+        used: 2,
+        unused: Some(332),
+        denials: 0,
+        window: WindowView { since: "2026-11-23T19:00:00Z".parse().ok(), starts: 1, complete: true, lost: 0 },
+        syscalls: None,
+    }
+}

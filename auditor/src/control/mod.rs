@@ -1,0 +1,18 @@
+//! The control socket: how the `auditor` command asks the daemon.
+//!
+//! One line of JSON asks, one line of JSON answers, over a unix stream socket that only its owner and group may open.
+//! Requests are closed enums; nothing a client sends reaches the kernel, the engine or a file. Answers are made by
+//! the daemon's main loop (see [`Source`]), so every number comes from one place.
+
+mod client;
+mod protocol;
+mod server;
+mod source;
+
+pub use client::{ClientError, call};
+pub use protocol::{Failure, FailureKind, Request, Response, SuggestAnswer};
+pub use server::{BindError, Listener, bind, serve};
+pub use source::{Query, Source, SourceError, SuggestQuery};
+
+/// Where the daemon listens unless told otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/auditor/auditor.sock";

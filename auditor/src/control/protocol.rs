@@ -1,0 +1,97 @@
+//! What is said over the socket. Additions are compatible, an unknown request is a `bad_request`.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::report::snapshot::Health;
+use crate::report::view::ContainerView;
+
+/// What a client may ask.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// All containers, without their syscalls.
+    Ps,
+    /// One container with its syscalls.
+    Show {
+        /// Name, unique id prefix or compose service.
+        container: String,
+    },
+    /// A smaller profile.
+    Suggest {
+        /// As in `Show`, or an image.
+        container: String,
+        /// Also from a record that is known to have gaps.
+        allow_incomplete: bool,
+    },
+    /// How the daemon is.
+    Health,
+}
+
+/// What the daemon answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Response {
+    /// To `Ps`.
+    Containers {
+        /// Without syscalls.
+        containers: Vec<ContainerView>,
+    },
+    /// To `Show`.
+    Container {
+        /// With syscalls.
+        container: Box<ContainerView>,
+    },
+    /// To `Suggest`.
+    Suggestion(SuggestAnswer),
+    /// To `Health`.
+    Health(Box<Health>),
+    /// Instead of any other.
+    Failed(Failure),
+}
+
+/// A suggested profile and what it rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SuggestAnswer {
+    /// The profile, as `docker run --security-opt seccomp=FILE` takes it.
+    pub profile_json: String,
+    /// For people: since when, how many starts, complete or not, what was denied meanwhile. One sentence each.
+    pub notes: Vec<String>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// For scripts and exit codes.
+    pub kind: FailureKind,
+    /// For people: lower case, no full stop.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure with its message.
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+}
+
+/// The kinds of failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// No container or image of that name.
+    NoSuchContainer,
+    /// More than one container of that name.
+    Ambiguous,
+    /// The record has gaps and the request did not allow that.
+    Incomplete,
+    /// The container's active profile is not known, so nothing can be said against it.
+    NoProfile,
+    /// The daemon did not answer in time, or has too many clients.
+    Busy,
+    /// The request was not understood.
+    BadRequest,
+    /// The daemon cannot do it, for the reason in the message.
+    Internal,
+}

@@ -1,0 +1,236 @@
+//! The daemon's side of the socket: bounded requests, bounded clients, and deadlines on both directions.
+
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::{Gid, chown};
+use thiserror::Error;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use crate::control::{Failure, FailureKind, Request, Response, Source, SuggestQuery};
+use crate::report::resolve::{self, ResolveError};
+use crate::report::view::ContainerView;
+
+/// Longest request: a verb and a name.
+const MAX_REQUEST: u64 = 64 << 10;
+/// Clients served at once; one more is told that the daemon is busy.
+const MAX_CLIENTS: usize = 128;
+/// Time a client has to send its request, and again to take its answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Owner and group may ask, nobody else.
+const SOCKET_MODE: u32 = 0o660;
+
+/// Why the socket could not be made.
+#[derive(Debug, Error)]
+pub enum BindError {
+    /// Another daemon answers there.
+    #[error("the control socket {} is taken: another auditor daemon runs; stop it or give --socket", .0.display())]
+    Taken(PathBuf),
+    /// Something else is in the way.
+    #[error("{} is there and is not a socket; remove it or give --socket", .0.display())]
+    NotASocket(PathBuf),
+    /// A file operation failed.
+    #[error("{doing} {}: {source}; check the directory and its permissions", .path.display())]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A bound control socket; dropping it removes the socket.
+#[derive(Debug)]
+pub struct Listener {
+    socket: UnixListener,
+    path: PathBuf,
+    _lock: Flock<File>,
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // Already gone is as good, and there is nobody to tell the rest to.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Makes the socket, mode 0660, for `group` where one is given. Must run within a tokio runtime.
+///
+/// A socket that nobody answers (its daemon was killed) is replaced. Who holds the lock file beside it is alive.
+///
+/// # Errors
+/// When another daemon has it, or the directory does not allow it.
+pub fn bind(path: &Path, group: Option<u32>) -> Result<Listener, BindError> {
+    let failed = |doing: &'static str, path: &Path| {
+        let path = path.to_owned();
+        move |source: io::Error| BindError::Io { doing, path, source }
+    };
+    let beside = |suffix: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    let lock_path = beside(".lock");
+    let lock_file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&lock_path)
+        .map_err(failed("opening the lock file", &lock_path))?;
+    let lock = match Flock::lock(lock_file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => lock,
+        Err((_, nix::errno::Errno::EWOULDBLOCK)) => return Err(BindError::Taken(path.to_owned())),
+        Err((_, errno)) => return Err(failed("locking", &lock_path)(errno.into())),
+    };
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => return Err(BindError::NotASocket(path.to_owned())),
+        Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => {
+            return Err(BindError::Taken(path.to_owned()));
+        }
+        Ok(_) | Err(_) => {}
+    }
+    // Bound under another name first: nobody can connect before mode and group are set, and the name is never absent.
+    let fresh = beside(".new");
+    match fs::remove_file(&fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("removing", &fresh)(error)),
+        _ => {}
+    }
+    let socket = UnixListener::bind(&fresh).map_err(failed("creating the control socket", &fresh))?;
+    fs::set_permissions(&fresh, Permissions::from_mode(SOCKET_MODE)).map_err(failed("setting the mode of", &fresh))?;
+    if let Some(gid) = group {
+        chown(&fresh, None, Some(Gid::from_raw(gid)))
+            .map_err(|errno| failed("setting the group of", &fresh)(errno.into()))?;
+    }
+    fs::rename(&fresh, path).map_err(failed("creating the control socket", path))?;
+    Ok(Listener { socket, path: path.to_owned(), _lock: lock })
+}
+
+/// Answers clients until dropped.
+pub async fn serve(listener: Listener, source: Source) {
+    let clients = Arc::new(Semaphore::new(MAX_CLIENTS));
+    loop {
+        let stream = match listener.socket.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of file descriptors: accepting again at once would spin.
+                tracing::warn!(%error, "accepting on the control socket");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                continue;
+            }
+        };
+        match Arc::clone(&clients).try_acquire_owned() {
+            Ok(permit) => {
+                let source = source.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = converse(stream, &source).await {
+                        tracing::debug!(%error, "a control client went away");
+                    }
+                    drop(permit);
+                });
+            }
+            Err(_) => refuse(&stream),
+        }
+    }
+}
+
+/// Tells one client too many, without waiting for it.
+fn refuse(stream: &UnixStream) {
+    let failure = Failure::new(FailureKind::Busy, "the daemon has too many clients; try again");
+    let _ = stream.try_write(&line(&Response::Failed(failure)));
+}
+
+fn line(response: &Response) -> Vec<u8> {
+    let mut line = serde_json::to_vec(response).unwrap_or_else(|error| {
+        tracing::error!(%error, "writing an answer as JSON");
+        br#"{"answer":"failed","kind":"internal","message":"the answer cannot be written as JSON"}"#.to_vec()
+    });
+    line.push(b'\n');
+    line
+}
+
+async fn converse(stream: UnixStream, source: &Source) -> io::Result<()> {
+    let (reader, mut writer) = stream.into_split();
+    let mut reader = BufReader::new(reader);
+    loop {
+        let mut request = Vec::new();
+        let bounded = &mut (&mut reader).take(MAX_REQUEST);
+        if timeout(PATIENCE, bounded.read_until(b'\n', &mut request)).await?? == 0 {
+            return Ok(());
+        }
+        let whole = request.last() == Some(&b'\n');
+        let response = if whole {
+            answer(&request, source).await
+        } else {
+            Err(Failure::new(FailureKind::BadRequest, "the request is too long or not a line"))
+        };
+        let response = response.unwrap_or_else(Response::Failed);
+        timeout(PATIENCE, writer.write_all(&line(&response))).await??;
+        if !whole {
+            return Ok(());
+        }
+    }
+}
+
+async fn answer(request: &[u8], source: &Source) -> Result<Response, Failure> {
+    let request = serde_json::from_slice(request).map_err(|error| {
+        Failure::new(FailureKind::BadRequest, format!("the daemon does not understand the request: {error}"))
+    })?;
+    let snapshot = source.snapshot().await?;
+    Ok(match request {
+        Request::Ps => {
+            let containers = snapshot.containers.iter().map(without_syscalls).collect();
+            Response::Containers { containers }
+        }
+        Request::Show { container } => {
+            let found = resolve::container(&snapshot.containers, &container)?;
+            Response::Container { container: Box::new(found.clone()) }
+        }
+        Request::Suggest { container, allow_incomplete } => {
+            let found = resolve::container_or_image(&snapshot.containers, &container)?;
+            let containers = found.into_iter().map(|view| view.id.clone()).collect();
+            Response::Suggestion(source.suggest(SuggestQuery { containers, allow_incomplete }).await?)
+        }
+        Request::Health => Response::Health(Box::new(snapshot.health.clone())),
+    })
+}
+
+fn without_syscalls(view: &ContainerView) -> ContainerView {
+    // Field by field, not `clone`: a thousand containers have half a million rows.
+    ContainerView {
+        id: view.id.clone(),
+        name: view.name.clone(),
+        image: view.image.clone(),
+        service: view.service.clone(),
+        state: view.state.clone(),
+        profile: view.profile.clone(),
+        effective: view.effective.clone(),
+        allowed: view.allowed,
+        conditional: view.conditional,
+        denied: view.denied,
+        used: view.used,
+        unused: view.unused,
+        denials: view.denials,
+        window: view.window.clone(),
+        syscalls: None,
+    }
+}
+
+impl From<ResolveError> for Failure {
+    fn from(error: ResolveError) -> Self {
+        let kind = match error {
+            ResolveError::NoSuch { .. } => FailureKind::NoSuchContainer,
+            ResolveError::Ambiguous { .. } => FailureKind::Ambiguous,
+        };
+        Self::new(kind, error.to_string())
+    }
+}

@@ -1,0 +1,130 @@
+//! What each path answers.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{Method, StatusCode};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use crate::control::Source;
+use crate::metrics;
+
+/// No request of ours has a body; one that is announced is not read beyond this.
+const MAX_BODY: usize = 16 << 10;
+/// Scrapes rendered at once. Prometheus pairs scrape in twos; a storm waits its turn.
+const MAX_RENDERING: usize = 2;
+/// Longest wait for such a turn.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PLAIN: &str = "text/plain; charset=utf-8";
+
+const LANDING: &str = "<!doctype html>
+<html lang=\"en\">
+<head><meta charset=\"utf-8\"><title>auditor</title></head>
+<body>
+<h1>auditor</h1>
+<p>What the seccomp profiles of this host's containers deny, and what they allow for nothing.</p>
+<ul>
+<li><a href=\"/metrics\">/metrics</a>: for Prometheus</li>
+<li><a href=\"/healthz\">/healthz</a>: the daemon answers</li>
+<li><a href=\"/readyz\">/readyz</a>: it sees every container, or why not</li>
+</ul>
+</body>
+</html>
+";
+
+#[derive(Clone)]
+struct Pages {
+    source: Source,
+    metrics: metrics::Options,
+    turns: Arc<Semaphore>,
+}
+
+/// All paths.
+pub(super) fn router(source: Source, metrics: metrics::Options) -> Router {
+    Router::new()
+        .route("/", get(async || ([(CONTENT_TYPE, "text/html; charset=utf-8")], LANDING)))
+        .route("/metrics", get(scrape))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .fallback(async || text(StatusCode::NOT_FOUND, "not found; see /\n".to_owned()))
+        .layer(from_fn(only_reads))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(Pages { source, metrics, turns: Arc::new(Semaphore::new(MAX_RENDERING)) })
+}
+
+fn text(status: StatusCode, body: String) -> Response {
+    (status, [(CONTENT_TYPE, PLAIN)], body).into_response()
+}
+
+/// Any method but GET and HEAD is refused on every path, those that are not there among them.
+async fn only_reads(request: Request, next: Next) -> Response {
+    let mut response = if matches!(*request.method(), Method::GET | Method::HEAD) {
+        next.run(request).await
+    } else {
+        let refusal = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n".to_owned());
+        ([(ALLOW, "GET, HEAD")], refusal).into_response()
+    };
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, axum::http::HeaderValue::from_static("nosniff"));
+    headers.insert(CACHE_CONTROL, axum::http::HeaderValue::from_static("no-store"));
+    response
+}
+
+async fn scrape(State(pages): State<Pages>) -> Response {
+    let began = Instant::now();
+    let Ok(Ok(turn)) = timeout(PATIENCE, Arc::clone(&pages.turns).acquire_owned()).await else {
+        return text(StatusCode::SERVICE_UNAVAILABLE, "too many scrapes at once\n".to_owned());
+    };
+    let snapshot = match pages.source.snapshot().await {
+        Ok(snapshot) => snapshot,
+        Err(error) => return text(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+    };
+    let options = pages.metrics.clone();
+    // Off the main thread: megabytes of text for a thousand containers must not delay the counting.
+    let rendered = tokio::task::spawn_blocking(move || {
+        let rendered = metrics::render(&snapshot, &options, began.elapsed());
+        drop(turn);
+        rendered
+    });
+    match rendered.await {
+        Ok(Ok(body)) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], body).into_response(),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "rendering the metrics");
+            text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"))
+        }
+        Err(error) => {
+            tracing::error!(%error, "rendering the metrics");
+            text(StatusCode::INTERNAL_SERVER_ERROR, "rendering the metrics failed; see the log\n".to_owned())
+        }
+    }
+}
+
+async fn healthz(State(pages): State<Pages>) -> Response {
+    match pages.source.snapshot().await {
+        Ok(_) => text(StatusCode::OK, "ok\n".to_owned()),
+        Err(error) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+    }
+}
+
+async fn readyz(State(pages): State<Pages>) -> Response {
+    match pages.source.snapshot().await {
+        Ok(snapshot) if snapshot.health.not_ready.is_empty() => text(StatusCode::OK, "ok\n".to_owned()),
+        Ok(snapshot) => {
+            let reasons: String = snapshot
+                .health
+                .not_ready
+                .iter()
+                .map(|reason| crate::report::escape::printable(reason) + "\n")
+                .collect();
+            text(StatusCode::SERVICE_UNAVAILABLE, reasons)
+        }
+        Err(error) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+    }
+}
