@@ -1,2 +1,290 @@
-//! The contract between the kernel programs and the daemon.
+//! The contract between the kernel programs and the daemon: keys, values and limits of the maps they share.
+//!
+//! Every type here is plain old data in C layout; the asserts at the end pin the sizes, because a map that one half
+//! reads differently from the other would give plausible numbers instead of an error.
 #![no_std]
+
+/// Numbers that have a counter of their own in the native table: 0..512. Linux 6.18 ends at 470, and architectures
+/// share the numbers above 403 (`scripts/syscall.tbl`).
+pub const NATIVE_NRS: usize = 512;
+
+/// Index in the native table for every number that is not in 0..512.
+pub const NATIVE_OUTSIDE: usize = NATIVE_NRS;
+
+/// Numbers that have an entry of their own in a foreign table (x32 has its own calls at 512..548).
+pub const FOREIGN_NRS: u32 = 1024;
+
+/// Stands for every other number in [`ForeignKey`] and [`DenialKey`].
+pub const NR_OUTSIDE: u16 = u16::MAX;
+
+/// `__X32_SYSCALL_BIT` (`arch/x86/include/uapi/asm/unistd.h`).
+pub const X32_BIT: u32 = 0x4000_0000;
+
+/// Bytes kept of a cgroup's directory name: `<prefix>-<64 hex digits>.scope` and room for a long prefix.
+pub const CGROUP_NAME_LEN: usize = 128;
+
+/// 64-bit words of the kernel's always-allowed bitmaps (`struct action_cache` in `kernel/seccomp.c`).
+pub const BITMAP_WORDS: usize = 8;
+
+/// Size of the ring of [`Event`]s, in bytes.
+pub const EVENT_RING_BYTES: u32 = 256 * 1024;
+
+/// The 64-bit ABI of the machine.
+pub const ABI_NATIVE: u8 = 0;
+/// The 32-bit ABI of the machine (i386, arm).
+pub const ABI_COMPAT: u8 = 1;
+/// x86-64 with 32-bit pointers.
+pub const ABI_X32: u8 = 2;
+
+/// Counters of the native ABI, one copy per CPU and slot. Indexed by number; the last entry is [`NATIVE_OUTSIDE`].
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct NativeCounts {
+    /// Calls that passed a filter.
+    pub calls: [u64; NATIVE_NRS + 1],
+    /// Calls of tasks without a filter.
+    pub unfiltered: [u64; NATIVE_NRS + 1],
+    /// Calls of both kinds that returned -4095..=-1.
+    pub errors: [u64; NATIVE_NRS + 1],
+}
+
+impl NativeCounts {
+    /// Nothing counted.
+    pub const ZERO: Self =
+        Self { calls: [0; NATIVE_NRS + 1], unfiltered: [0; NATIVE_NRS + 1], errors: [0; NATIVE_NRS + 1] };
+}
+
+/// Key of a call by a foreign ABI.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct ForeignKey {
+    /// Slot.
+    pub slot: u32,
+    /// [`ABI_COMPAT`] or [`ABI_X32`].
+    pub abi: u16,
+    /// Number without the x32 bit, or [`NR_OUTSIDE`].
+    pub nr: u16,
+}
+
+/// Counters of one call by a foreign ABI.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct ForeignCounts {
+    /// Calls that passed a filter.
+    pub calls: u64,
+    /// Calls of tasks without a filter.
+    pub unfiltered: u64,
+    /// Calls of both kinds that returned -4095..=-1.
+    pub errors: u64,
+}
+
+/// An errno was returned in place of the call (0 included).
+pub const REFUSED_ERRNO: u8 = 0;
+/// The call was rolled back; a SIGSYS is on its way.
+pub const REFUSED_SIGNAL: u8 = 1;
+/// The thread, one of many, was ended.
+pub const REFUSED_THREAD: u8 = 2;
+/// The call never ran, in a task one of whose filters has a supervisor.
+pub const REFUSED_SUPERVISED: u8 = 3;
+
+/// Key of a refused call.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct DenialKey {
+    /// Slot.
+    pub slot: u32,
+    /// One of the `ABI_` constants.
+    pub abi: u8,
+    /// One of the `REFUSED_` constants.
+    pub kind: u8,
+    /// Number without the x32 bit, or [`NR_OUTSIDE`].
+    pub nr: u16,
+}
+
+/// How often a call was refused.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct DenialCount {
+    /// Refusals.
+    pub count: u64,
+    /// Errno of the latest one; 0 where there is none.
+    pub last_errno: u64,
+}
+
+/// The slot is in nobody's hands, or in the queue of free slots.
+pub const SLOT_FREE: u32 = 0;
+/// A container is counted in it.
+pub const SLOT_LIVE: u32 = 1;
+/// The container's cgroup is gone; the daemon reads the slot a last time and gives it back.
+pub const SLOT_REMOVED: u32 = 2;
+
+/// Who a slot belongs to. Written by `cgroup_mkdir`, or by the daemon for a cgroup that was there before it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Slot {
+    /// Id of the container's outermost cgroup in the default hierarchy; never 0 in a slot that is taken.
+    pub cgroup_id: u64,
+    /// `CLOCK_BOOTTIME` in nanoseconds when the slot was taken.
+    pub since_ns: u64,
+    /// One of the `SLOT_` constants.
+    pub state: u32,
+    /// 1 when the slot was taken before any task could enter the cgroup.
+    pub from_first_call: u32,
+    /// The cgroup directory's name, NUL-terminated; all zero where the daemon took the slot.
+    pub name: [u8; CGROUP_NAME_LEN],
+}
+
+/// The first seccomp filter that was seen on a task of a slot.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct Filter {
+    /// 0 as long as no filtered task was seen.
+    pub seen: u32,
+    /// Filters stacked on that task (`task->seccomp.filter_count`).
+    pub depth: u32,
+    /// `filter->cache.allow_native`: calls the kernel lets through without running the filter.
+    pub allow_native: [u64; BITMAP_WORDS],
+    /// `filter->cache.allow_compat`.
+    pub allow_compat: [u64; BITMAP_WORDS],
+}
+
+/// A slot was taken by `cgroup_mkdir`.
+pub const EVENT_SLOT_TAKEN: u32 = 1;
+/// A slot's container cgroup was removed.
+pub const EVENT_SLOT_REMOVED: u32 = 2;
+/// A container's cgroup was created and no slot was free.
+pub const EVENT_NO_SLOT: u32 = 3;
+
+/// A rare thing that the daemon should look at soon. Losing one loses no count: the daemon scans the slots as well.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Event {
+    /// One of the `EVENT_` constants.
+    pub kind: u32,
+    /// The slot, where there is one.
+    pub slot: u32,
+    /// Id of the cgroup.
+    pub cgroup_id: u64,
+}
+
+/// Index of calls that could not be paired because the task had no storage and none could be had.
+pub const LOST_TASK_STORAGE: u32 = 0;
+/// Index of foreign calls that found no room in their map.
+pub const LOST_FOREIGN: u32 = 1;
+/// Index of denials that found no room in their map.
+pub const LOST_DENIAL: u32 = 2;
+/// Index of exits of which it cannot be said whether they were denials.
+pub const LOST_AMBIGUOUS: u32 = 3;
+/// Index of container cgroups that found no free slot.
+pub const LOST_CGROUP: u32 = 4;
+/// Index of events that found the ring full.
+pub const LOST_EVENT: u32 = 5;
+/// Length of the table of losses.
+pub const LOST_KINDS: u32 = 6;
+
+/// Byte offsets of the kernel's fields, filled in from BTF at load time. A field's own documentation says which it is.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Offsets {
+    /// `task_struct.seccomp.mode`.
+    pub task_seccomp_mode: u32,
+    /// `task_struct.seccomp.filter_count`.
+    pub task_filter_count: u32,
+    /// `task_struct.seccomp.filter`.
+    pub task_filter: u32,
+    /// `task_struct.ptrace`.
+    pub task_ptrace: u32,
+    /// `task_struct.exit_code`.
+    pub task_exit_code: u32,
+    /// `task_struct.signal`.
+    pub task_signal: u32,
+    /// `task_struct.flags`.
+    pub task_flags: u32,
+    /// `task_struct.bpf_storage`.
+    pub task_bpf_storage: u32,
+    /// `task_struct.pending.signal`.
+    pub task_pending: u32,
+    /// `task_struct.cgroups`.
+    pub task_cgroups: u32,
+    /// `signal_struct.flags`.
+    pub signal_flags: u32,
+    /// x86: `task_struct.thread_info.status`; arm64: `task_struct.thread_info.flags`.
+    pub task_compat_word: u32,
+    /// The bit of it that says that the current call is a 32-bit one.
+    pub compat_bit: u32,
+    /// The word with the bit below: x86 `thread_info.syscall_work`, arm64 `thread_info.flags`.
+    pub task_sysemu_word: u32,
+    /// The bit of it that says that a tracer emulates the task's calls.
+    pub sysemu_bit: u32,
+    /// x86: `pt_regs.orig_ax`; arm64: `pt_regs.syscallno`.
+    pub regs_nr: u32,
+    /// `seccomp_filter.cache.allow_native`.
+    pub filter_allow_native: u32,
+    /// `seccomp_filter.cache.allow_compat`.
+    pub filter_allow_compat: u32,
+    /// `seccomp_filter.prev`.
+    pub filter_prev: u32,
+    /// `seccomp_filter.notif`.
+    pub filter_notif: u32,
+    /// `css_set.dfl_cgrp`.
+    pub css_set_dfl_cgrp: u32,
+    /// `cgroup.kn`.
+    pub cgroup_kn: u32,
+    /// `cgroup.root`.
+    pub cgroup_root: u32,
+    /// `cgroup.self.parent`.
+    pub cgroup_parent_css: u32,
+    /// `cgroup_subsys_state.cgroup`.
+    pub css_cgroup: u32,
+    /// `cgroup_root.hierarchy_id`.
+    pub root_hierarchy_id: u32,
+    /// `kernfs_node.id`.
+    pub kn_id: u32,
+    /// `kernfs_node.name`.
+    pub kn_name: u32,
+}
+
+impl Offsets {
+    /// What the object carries before it is loaded: offsets that no structure has, so that the verifier would refuse it.
+    pub const UNKNOWN: Self = Self {
+        task_seccomp_mode: u32::MAX,
+        task_filter_count: u32::MAX,
+        task_filter: u32::MAX,
+        task_ptrace: u32::MAX,
+        task_exit_code: u32::MAX,
+        task_signal: u32::MAX,
+        task_flags: u32::MAX,
+        task_bpf_storage: u32::MAX,
+        task_pending: u32::MAX,
+        task_cgroups: u32::MAX,
+        signal_flags: u32::MAX,
+        task_compat_word: u32::MAX,
+        compat_bit: u32::MAX,
+        task_sysemu_word: u32::MAX,
+        sysemu_bit: u32::MAX,
+        regs_nr: u32::MAX,
+        filter_allow_native: u32::MAX,
+        filter_allow_compat: u32::MAX,
+        filter_prev: u32::MAX,
+        filter_notif: u32::MAX,
+        css_set_dfl_cgrp: u32::MAX,
+        cgroup_kn: u32::MAX,
+        cgroup_root: u32::MAX,
+        cgroup_parent_css: u32::MAX,
+        css_cgroup: u32::MAX,
+        root_hierarchy_id: u32::MAX,
+        kn_id: u32::MAX,
+        kn_name: u32::MAX,
+    };
+}
+
+const _: () = {
+    assert!(size_of::<NativeCounts>() == 3 * 513 * 8);
+    assert!(size_of::<ForeignKey>() == 8);
+    assert!(size_of::<ForeignCounts>() == 24);
+    assert!(size_of::<DenialKey>() == 8);
+    assert!(size_of::<DenialCount>() == 16);
+    assert!(size_of::<Slot>() == 24 + CGROUP_NAME_LEN);
+    assert!(size_of::<Filter>() == 8 + 2 * BITMAP_WORDS * 8);
+    assert!(size_of::<Event>() == 16);
+};

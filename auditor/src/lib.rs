@@ -3,6 +3,7 @@
 pub mod control;
 pub mod counters;
 pub mod http;
+pub mod kernel;
 pub mod metrics;
 pub mod report;
 pub mod syscall;

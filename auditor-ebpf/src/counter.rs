@@ -1,0 +1,87 @@
+//! Adding one. Per-CPU counters need no atomic instruction: the kernel keeps tracepoint programs from being preempted
+//! (`__BPF_DECLARE_TRACE` in `include/trace/bpf_probe.h`), and interrupts make no system calls.
+
+use auditor_ebpf::{
+    ABI_NATIVE, ABI_X32, DenialCount, DenialKey, FOREIGN_NRS, ForeignCounts, ForeignKey, LOST_DENIAL, LOST_FOREIGN,
+    NATIVE_NRS, NATIVE_OUTSIDE, NR_OUTSIDE, X32_BIT,
+};
+use aya_ebpf::bindings::BPF_NOEXIST;
+
+use crate::maps::{DENIALS, FOREIGN, LOST, NATIVE};
+
+/// What happened to a call that reached the kernel.
+#[derive(Clone, Copy)]
+pub enum What {
+    Call,
+    UnfilteredCall,
+    Error,
+}
+
+/// Counts what happened to a call of the given ABI and number, the x32 bit included.
+#[inline(always)]
+pub fn count(slot: u32, abi: u8, nr: u32, what: What) {
+    if abi != ABI_NATIVE {
+        return count_foreign(slot, abi, nr, what);
+    }
+    let Some(counts) = NATIVE.get_ptr_mut(slot) else { return };
+    let index = if (nr as usize) < NATIVE_NRS { nr as usize } else { NATIVE_OUTSIDE };
+    // SAFETY: this CPU's own element, and the index is within the tables.
+    unsafe {
+        let counter = match what {
+            What::Call => &raw mut (*counts).calls,
+            What::UnfilteredCall => &raw mut (*counts).unfiltered,
+            What::Error => &raw mut (*counts).errors,
+        };
+        *counter.cast::<u64>().add(index) += 1;
+    }
+}
+
+#[inline(never)]
+fn count_foreign(slot: u32, abi: u8, nr: u32, what: What) {
+    let key = ForeignKey { slot, abi: u16::from(abi), nr: table_nr(abi, nr) };
+    if FOREIGN.get_ptr_mut(key).is_none() {
+        // Another CPU may be quicker; then its entry is there for this one too.
+        let _ = FOREIGN.insert(key, ForeignCounts { calls: 0, unfiltered: 0, errors: 0 }, u64::from(BPF_NOEXIST));
+    }
+    let Some(counts) = FOREIGN.get_ptr_mut(key) else { return lost(LOST_FOREIGN) };
+    // SAFETY: this CPU's own value, and entries are removed only by the daemon, for slots that no task can be in.
+    unsafe {
+        *match what {
+            What::Call => &raw mut (*counts).calls,
+            What::UnfilteredCall => &raw mut (*counts).unfiltered,
+            What::Error => &raw mut (*counts).errors,
+        } += 1;
+    }
+}
+
+/// Counts a refused call.
+#[inline(never)]
+pub fn count_denial(slot: u32, abi: u8, nr: u32, kind: u8, errno: u32) {
+    let key = DenialKey { slot, abi, kind, nr: table_nr(abi, nr) };
+    if DENIALS.get_ptr_mut(key).is_none() {
+        let _ = DENIALS.insert(key, DenialCount { count: 0, last_errno: 0 }, u64::from(BPF_NOEXIST));
+    }
+    let Some(denials) = DENIALS.get_ptr_mut(key) else { return lost(LOST_DENIAL) };
+    // SAFETY: as for foreign counts.
+    unsafe {
+        (*denials).count += 1;
+        (*denials).last_errno = u64::from(errno);
+    }
+}
+
+/// Counts something that could not be counted.
+#[inline(always)]
+pub fn lost(kind: u32) {
+    if let Some(counter) = LOST.get_ptr_mut(kind) {
+        // SAFETY: this CPU's own element.
+        unsafe { *counter += 1 };
+    }
+}
+
+/// The number as keys have it.
+#[inline(always)]
+fn table_nr(abi: u8, nr: u32) -> u16 {
+    let nr = if abi == ABI_X32 { nr & !X32_BIT } else { nr };
+    let end = if abi == ABI_NATIVE { NATIVE_NRS as u32 } else { FOREIGN_NRS };
+    if nr < end { nr as u16 } else { NR_OUTSIDE }
+}

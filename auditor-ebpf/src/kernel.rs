@@ -1,0 +1,153 @@
+//! Reading kernel structures: every offset comes from [`OFFSETS`], never from this source.
+//!
+//! The programs are BTF-typed (`tp_btf`), so the verifier knows the type behind every pointer and a field is one load
+//! instruction instead of a call of `bpf_probe_read_kernel`. It accepts that only while it knows the offset as a
+//! constant, which a frozen `.rodata` gives it.
+
+use auditor_ebpf::{ABI_COMPAT, ABI_NATIVE, ABI_X32, X32_BIT};
+use aya_ebpf::bindings::task_struct;
+use aya_ebpf::helpers::generated::bpf_get_current_task_btf;
+
+/// One of the [`Offsets`](auditor_ebpf::Offsets), by its field's name.
+macro_rules! offset {
+    ($field:ident) => {
+        $crate::kernel::read_constant(&$crate::maps::OFFSETS.$field)
+    };
+}
+pub(crate) use offset;
+
+/// Reads a constant in a way that the compiler cannot fold: the loader replaces its value.
+#[inline(always)]
+pub fn read_constant(constant: &u32) -> u32 {
+    // SAFETY: a reference is always readable.
+    unsafe { core::ptr::read_volatile(constant) }
+}
+
+/// Reads the field of type `T` that lies `offset` bytes into the kernel object at `base`.
+///
+/// # Safety
+/// `base` must be a pointer that the verifier knows the type of. A bad or null pointer reads as zero: the kernel
+/// catches the fault.
+#[inline(always)]
+pub unsafe fn field<T: Copy>(base: *const u8, offset: u32) -> T {
+    // SAFETY: see above; the verifier checks the bounds.
+    unsafe { core::ptr::read_volatile(base.add(offset as usize).cast::<T>()) }
+}
+
+/// `SECCOMP_MODE_DISABLED` (`include/uapi/linux/seccomp.h`).
+const SECCOMP_MODE_DISABLED: i32 = 0;
+
+/// SIGSYS on every architecture that is counted here.
+pub const SIGSYS: i32 = 31;
+
+/// A task, with the questions that the programs ask about it.
+#[derive(Clone, Copy)]
+pub struct Task(*mut task_struct);
+
+impl Task {
+    #[inline(always)]
+    pub fn current() -> Self {
+        // SAFETY: the helper has no preconditions.
+        Self(unsafe { bpf_get_current_task_btf() })
+    }
+
+    /// Wraps a pointer that the kernel handed to a program.
+    #[inline(always)]
+    pub const fn from_ptr(task: *mut task_struct) -> Self {
+        Self(task)
+    }
+
+    #[inline(always)]
+    pub const fn as_ptr(self) -> *mut task_struct {
+        self.0
+    }
+
+    #[inline(always)]
+    fn field<T: Copy>(self, offset: u32) -> T {
+        // SAFETY: a task pointer from the kernel.
+        unsafe { field(self.0.cast(), offset) }
+    }
+
+    /// Whether seccomp looks at this task's calls.
+    #[inline(always)]
+    pub fn is_filtered(self) -> bool {
+        self.field::<i32>(offset!(task_seccomp_mode)) != SECCOMP_MODE_DISABLED
+    }
+
+    #[inline(always)]
+    pub fn filter_count(self) -> u32 {
+        self.field(offset!(task_filter_count))
+    }
+
+    #[inline(always)]
+    pub fn filter(self) -> *const u8 {
+        self.field(offset!(task_filter))
+    }
+
+    /// Whether any eBPF program keeps a value for this task: a load instead of a helper call.
+    #[inline(always)]
+    pub fn has_storage(self) -> bool {
+        !self.field::<*const u8>(offset!(task_bpf_storage)).is_null()
+    }
+
+    /// Whether a tracer is attached (`PT_PTRACED`).
+    #[inline(always)]
+    pub fn is_traced(self) -> bool {
+        self.field::<u32>(offset!(task_ptrace)) != 0
+    }
+
+    /// Whether its tracer emulates its calls (`PTRACE_SYSEMU`): they end without having begun.
+    #[inline(always)]
+    pub fn is_emulated(self) -> bool {
+        self.field::<u32>(offset!(task_sysemu_word)) & offset!(sysemu_bit) != 0
+    }
+
+    #[inline(always)]
+    pub fn flags(self) -> u32 {
+        self.field(offset!(task_flags))
+    }
+
+    /// Whether a SIGSYS of its own waits for it (`task->pending`): what `SECCOMP_RET_TRAP` and the `KILL`s leave
+    /// behind (`force_sig_seccomp` in `kernel/signal.c`).
+    #[inline(always)]
+    pub fn has_pending_sigsys(self) -> bool {
+        self.field::<u64>(offset!(task_pending)) & (1 << (SIGSYS - 1)) != 0
+    }
+
+    #[inline(always)]
+    pub fn exit_code(self) -> i32 {
+        self.field(offset!(task_exit_code))
+    }
+
+    /// `signal->flags`.
+    #[inline(always)]
+    pub fn signal_flags(self) -> u32 {
+        let signal: *const u8 = self.field(offset!(task_signal));
+        // SAFETY: `signal` comes from a typed task.
+        unsafe { field(signal, offset!(signal_flags)) }
+    }
+
+    /// The id of its cgroup in the default hierarchy.
+    #[inline(always)]
+    pub fn cgroup_id(self) -> u64 {
+        let css_set: *const u8 = self.field(offset!(task_cgroups));
+        // SAFETY: each pointer comes from a typed structure.
+        unsafe {
+            let cgroup: *const u8 = field(css_set, offset!(css_set_dfl_cgrp));
+            let node: *const u8 = field(cgroup, offset!(cgroup_kn));
+            field(node, offset!(kn_id))
+        }
+    }
+
+    /// The ABI by which its current call with this number was made.
+    #[inline(always)]
+    pub fn abi(self, nr: u32) -> u8 {
+        if self.field::<u32>(offset!(task_compat_word)) & offset!(compat_bit) != 0 {
+            ABI_COMPAT
+        } else if nr & X32_BIT == 0 || nr >> 31 != 0 {
+            ABI_NATIVE
+        } else {
+            ABI_X32
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The maps, and nothing else. Sizes of 1 are replaced at load time by what the daemon was told to hold.
+
+use core::ffi::c_void;
+use core::ptr;
+
+use auditor_ebpf::{
+    DenialCount, DenialKey, Event, Filter, ForeignCounts, ForeignKey, LOST_KINDS, NativeCounts, Offsets, Slot,
+};
+use aya_ebpf::bindings::bpf_map_type::BPF_MAP_TYPE_TASK_STORAGE;
+use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, BPF_LOCAL_STORAGE_GET_F_CREATE, task_struct};
+use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, PerCpuHashMap, Queue, RingBuf};
+use aya_ebpf::helpers::generated::bpf_task_storage_get;
+use aya_ebpf::macros::btf_map;
+
+/// Cgroup id -> slot. A container's nested cgroups lead to its slot.
+#[btf_map]
+pub static CGROUPS: HashMap<u64, u32, 1> = HashMap::new();
+
+/// Numbers of slots that nobody uses.
+#[btf_map]
+pub static FREE_SLOTS: Queue<u32, 1> = Queue::new();
+
+/// Who has which slot.
+#[btf_map]
+pub static SLOTS: Array<Slot, 1> = Array::new();
+
+/// Slot -> counters of the native ABI.
+#[btf_map]
+pub static NATIVE: PerCpuArray<NativeCounts, 1> = PerCpuArray::new();
+
+/// Counters of the other ABIs: rare, so they share a map that grows with use.
+#[btf_map]
+pub static FOREIGN: PerCpuHashMap<ForeignKey, ForeignCounts, 1, { BPF_F_NO_PREALLOC as usize }> = PerCpuHashMap::new();
+
+/// Refused calls.
+#[btf_map]
+pub static DENIALS: PerCpuHashMap<DenialKey, DenialCount, 1, { BPF_F_NO_PREALLOC as usize }> = PerCpuHashMap::new();
+
+/// Slot -> the first filter seen in it.
+#[btf_map]
+pub static FILTERS: Array<Filter, 1> = Array::new();
+
+/// What could not be counted, by the `LOST_` constants.
+#[btf_map]
+pub static LOST: PerCpuArray<u64, { LOST_KINDS as usize }> = PerCpuArray::new();
+
+/// Rare things for the daemon to look at soon.
+#[btf_map]
+pub static EVENTS: RingBuf<Event, { auditor_ebpf::EVENT_RING_BYTES as usize }> = RingBuf::new();
+
+/// The slot of the cgroup that this CPU counted last.
+#[btf_map]
+pub static LAST_CGROUP: PerCpuArray<LastCgroup, 1> = PerCpuArray::new();
+
+/// Raised by the daemon whenever a cgroup that exists already gets a slot: what CPUs remember is stale from then on.
+#[btf_map]
+pub static GENERATION: Array<u32, 1> = Array::new();
+
+/// Per task: the call it is in.
+#[btf_map]
+pub static TASKS: TaskStorage<TaskCall> = TaskStorage::new();
+
+/// Offsets of kernel fields, constant from the verifier's point of view.
+#[unsafe(no_mangle)]
+pub static OFFSETS: Offsets = Offsets::UNKNOWN;
+
+/// An answer of [`CGROUPS`] and the generation it is valid in.
+#[repr(C)]
+pub struct LastCgroup {
+    /// The cgroup asked for; 0 before the first question.
+    pub cgroup_id: u64,
+    /// [`GENERATION`] before the question.
+    pub generation: u32,
+    /// Slot + 1; 0 for a cgroup without a slot.
+    pub slot_plus_1: u32,
+    /// 1 once the slot's filter is known.
+    pub filter_seen: u32,
+    /// Keeps the size a multiple of 8.
+    pub padding: u32,
+}
+
+/// The call that a task is in.
+#[repr(C)]
+pub struct TaskCall {
+    /// 1 between enter and exit.
+    pub active: u32,
+    /// The number as the kernel has it, x32 bit included.
+    pub nr: u32,
+    /// The slot that the call was counted in.
+    pub slot: u32,
+    /// One of the `ABI_` constants.
+    pub abi: u32,
+}
+
+/// `BPF_MAP_TYPE_TASK_STORAGE`: a value per task that goes when the task goes.
+#[repr(C)]
+pub struct TaskStorage<T> {
+    r#type: *const [i32; BPF_MAP_TYPE_TASK_STORAGE as usize],
+    key: *const i32,
+    value: *const T,
+    max_entries: *const [i32; 0],
+    map_flags: *const [i32; BPF_F_NO_PREALLOC as usize],
+}
+
+// SAFETY: the fields are a description for the loader and are never followed.
+unsafe impl<T> Sync for TaskStorage<T> {}
+
+impl<T> TaskStorage<T> {
+    const fn new() -> Self {
+        Self {
+            r#type: ptr::null(),
+            key: ptr::null(),
+            value: ptr::null(),
+            max_entries: ptr::null(),
+            map_flags: ptr::null(),
+        }
+    }
+
+    /// The task's value, if it has one.
+    #[inline(always)]
+    pub fn get(&self, task: *mut task_struct) -> Option<&mut T> {
+        self.lookup(task, 0)
+    }
+
+    /// The task's value; a zeroed one where it had none. `None` when the kernel has no memory for it right now.
+    #[inline(always)]
+    pub fn get_or_create(&self, task: *mut task_struct) -> Option<&mut T> {
+        self.lookup(task, u64::from(BPF_LOCAL_STORAGE_GET_F_CREATE))
+    }
+
+    #[inline(always)]
+    #[expect(clippy::mut_from_ref, reason = "the value lives in the kernel, and only its own task's programs use it")]
+    fn lookup(&self, task: *mut task_struct, flags: u64) -> Option<&mut T> {
+        let map = ptr::from_ref(self).cast_mut().cast::<c_void>();
+        // SAFETY: `task` is a pointer that the kernel handed out; the helper gives null or a value that lives as long
+        // as the task.
+        unsafe { bpf_task_storage_get(map, task, ptr::null_mut(), flags).cast::<T>().as_mut() }
+    }
+}

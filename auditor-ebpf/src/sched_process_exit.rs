@@ -1,0 +1,34 @@
+//! A thread ends. `SECCOMP_RET_KILL_THREAD` in a process with more threads is seen nowhere else: the thread goes
+//! straight to `do_exit(SIGSYS)` (`__seccomp_filter` in `kernel/seccomp.c`).
+
+use auditor_ebpf::REFUSED_THREAD;
+use aya_ebpf::helpers::generated::bpf_task_pt_regs;
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
+
+use crate::cgroup_slot;
+use crate::counter::count_denial;
+use crate::kernel::{SIGSYS, Task, field, offset};
+
+/// `SIGNAL_GROUP_EXIT` (`include/linux/sched/signal.h`): the whole process ends, and all its threads with one code.
+const SIGNAL_GROUP_EXIT: u32 = 0x4;
+
+#[btf_tracepoint(function = "sched_process_exit")]
+pub fn sched_process_exit(_ctx: BtfTracePointContext) -> i32 {
+    let task = Task::current();
+    if task.exit_code() == SIGSYS && task.is_filtered() && task.signal_flags() & SIGNAL_GROUP_EXIT == 0 {
+        killed(task);
+    }
+    0
+}
+
+#[inline(always)]
+fn killed(task: Task) {
+    let Some(cgroup) = cgroup_slot::of(task) else { return };
+    if cgroup.slot_plus_1 == 0 {
+        return;
+    }
+    // SAFETY: the current task is a user task, it has just made a system call.
+    let nr: u32 = unsafe { field(bpf_task_pt_regs(task.as_ptr()) as *const u8, offset!(regs_nr)) };
+    count_denial(cgroup.slot_plus_1 - 1, task.abi(nr), nr, REFUSED_THREAD, 0);
+}

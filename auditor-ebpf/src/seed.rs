@@ -1,0 +1,56 @@
+//! Run by the daemon once after it gave slots to cgroups that existed before: walks all tasks, and notes for those in
+//! tracked cgroups the call they are in and the filter they have. Their next exit is then no surprise.
+
+use auditor_ebpf::X32_BIT;
+use aya_ebpf::bindings::task_struct;
+use aya_ebpf::helpers::generated::bpf_task_pt_regs;
+
+use crate::cgroup_slot;
+use crate::kernel::{Task, field, offset};
+use crate::maps::TASKS;
+use crate::sys_enter::note_filter;
+
+/// `struct bpf_iter__task` (`kernel/bpf/task_iter.c`).
+#[repr(C)]
+pub struct TaskIteration {
+    meta: *const u8,
+    task: *mut task_struct,
+}
+
+/// `PF_KTHREAD` (`include/linux/sched.h`): such a task has no user registers.
+const PF_KTHREAD: u32 = 0x0020_0000;
+
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task")]
+pub extern "C" fn seed(ctx: *const TaskIteration) -> i32 {
+    // SAFETY: the kernel hands a valid context to the program.
+    let task = unsafe { (*ctx).task };
+    if !task.is_null() {
+        note(Task::from_ptr(task));
+    }
+    0
+}
+
+#[inline(always)]
+fn note(task: Task) {
+    if task.flags() & PF_KTHREAD != 0 {
+        return;
+    }
+    let Some(slot) = cgroup_slot::lookup(task.cgroup_id()) else { return };
+    if task.is_filtered() {
+        note_filter(slot, task);
+    }
+    if TASKS.get(task.as_ptr()).is_some() {
+        return;
+    }
+    let Some(call) = TASKS.get_or_create(task.as_ptr()) else { return };
+    // SAFETY: a user task has user registers. A task that computes at this moment shows the number of its latest call:
+    // its next enter replaces the record, and an exit with another number is not taken for its end.
+    let nr: u32 = unsafe { field(bpf_task_pt_regs(task.as_ptr()) as *const u8, offset!(regs_nr)) };
+    if nr & !X32_BIT < 1 << 16 && call.active == 0 {
+        call.nr = nr;
+        call.slot = slot;
+        call.abi = u32::from(task.abi(nr));
+        call.active = 1;
+    }
+}

@@ -1,0 +1,79 @@
+//! A call enters the kernel: seccomp, which runs before this tracepoint (`syscall_trace_enter` in
+//! `kernel/entry/syscall-common.c`), let it through.
+
+use auditor_ebpf::{BITMAP_WORDS, Filter, LOST_TASK_STORAGE};
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
+
+use crate::cgroup_slot;
+use crate::counter::{What, count, lost};
+use crate::kernel::{Task, offset};
+use crate::maps::{FILTERS, TASKS};
+
+#[btf_tracepoint(function = "sys_enter")]
+pub fn sys_enter(ctx: BtfTracePointContext) -> i32 {
+    // The second argument is the number after a tracer may have changed it.
+    let nr: u64 = ctx.arg(1);
+    enter(nr as u32);
+    0
+}
+
+#[inline(always)]
+fn enter(nr: u32) {
+    let task = Task::current();
+    let Some(cgroup) = cgroup_slot::of(task) else { return };
+    if cgroup.slot_plus_1 == 0 {
+        return;
+    }
+    let slot = cgroup.slot_plus_1 - 1;
+    let abi = task.abi(nr);
+    if task.is_filtered() {
+        count(slot, abi, nr, What::Call);
+        if cgroup.filter_seen == 0 {
+            cgroup.filter_seen = 1;
+            note_filter(slot, task);
+        }
+    } else {
+        count(slot, abi, nr, What::UnfilteredCall);
+    }
+    let Some(call) = TASKS.get_or_create(task.as_ptr()) else { return lost(LOST_TASK_STORAGE) };
+    call.nr = nr;
+    call.slot = slot;
+    call.abi = u32::from(abi);
+    call.active = 1;
+}
+
+/// Keeps the always-allowed bitmaps of the first filter seen in the slot: a container's first filtered task is the
+/// runtime's, with the container's profile and nothing stacked on it.
+#[inline(always)]
+pub fn note_filter(slot: u32, task: Task) {
+    let Some(known) = FILTERS.get_ptr_mut(slot) else { return };
+    // SAFETY: an array element; two CPUs that come here at once write the same filter, or one of two that are equally
+    // first.
+    let known: &mut Filter = unsafe { &mut *known };
+    if known.seen != 0 {
+        return;
+    }
+    let filter = task.filter();
+    if filter.is_null() {
+        return;
+    }
+    const BYTES: u32 = (BITMAP_WORDS * 8) as u32;
+    // SAFETY: the helper checks the source address; the destinations are as long as the size says.
+    let failed = unsafe {
+        bpf_probe_read_kernel(
+            (&raw mut known.allow_native).cast(),
+            BYTES,
+            filter.add(offset!(filter_allow_native) as usize).cast(),
+        ) | bpf_probe_read_kernel(
+            (&raw mut known.allow_compat).cast(),
+            BYTES,
+            filter.add(offset!(filter_allow_compat) as usize).cast(),
+        )
+    };
+    if failed == 0 {
+        known.depth = task.filter_count();
+        known.seen = 1;
+    }
+}

@@ -1,0 +1,118 @@
+//! A call leaves the kernel. One that leaves without having entered was refused by seccomp, but for a few cases that
+//! are told apart here.
+
+use auditor_ebpf::{LOST_AMBIGUOUS, LOST_TASK_STORAGE, REFUSED_ERRNO, REFUSED_SIGNAL, REFUSED_SUPERVISED};
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
+
+use crate::cgroup_slot;
+use crate::counter::{What, count, count_denial, lost};
+use crate::kernel::{Task, field, offset};
+use crate::maps::{TASKS, TaskCall};
+
+/// Results from -4095 to -1 are errors (`MAX_ERRNO` in `include/linux/err.h`).
+const MAX_ERRNO: i64 = 4095;
+
+/// How many stacked filters are asked for a supervisor. The kernel itself allows some 4,000 small ones, but only one
+/// of them may have a listener (`has_duplicate_listener` in `kernel/seccomp.c`).
+const FILTER_CHAIN: u32 = 64;
+
+#[btf_tracepoint(function = "sys_exit")]
+pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
+    let regs: *const u8 = ctx.arg(0);
+    let ret: i64 = ctx.arg(1);
+    exit(regs, ret);
+    0
+}
+
+#[inline(always)]
+fn exit(regs: *const u8, ret: i64) {
+    let task = Task::current();
+    // Most tasks of a host leave here: no container's, and no filter.
+    let has_storage = task.has_storage();
+    if !has_storage && !task.is_filtered() {
+        return;
+    }
+    let call = if has_storage { TASKS.get(task.as_ptr()) } else { None };
+    // SAFETY: the tracepoint's own argument.
+    let nr: u32 = unsafe { field(regs, offset!(regs_nr)) };
+    let known = call.is_some();
+    if let Some(call) = call
+        && call.active != 0
+    {
+        call.active = 0;
+        if is_end_of(call, nr, ret) {
+            // After `rt_sigreturn` the result is the interrupted code's register, and the number is -1.
+            if (-MAX_ERRNO..0).contains(&ret) && nr as i32 >= 0 {
+                count(call.slot, call.abi as u8, call.nr, What::Error);
+            }
+            return;
+        }
+    }
+    if task.is_filtered() {
+        unpaired(task, nr, ret, known);
+    }
+}
+
+/// Whether an exit belongs to the call that the task entered: the number is the same, or `rt_sigreturn` has restored
+/// other registers (-1), or `execve` has replaced the program and perhaps the ABI (it succeeded, so the result is 0).
+/// Otherwise the record stems from before the programs were attached, when the task was not in a call at all.
+#[inline(always)]
+fn is_end_of(call: &TaskCall, nr: u32, ret: i64) -> bool {
+    call.nr == nr || (nr as i32) < 0 || ret == 0
+}
+
+/// An exit without an enter, in a task under seccomp.
+#[inline(never)]
+fn unpaired(task: Task, nr: u32, ret: i64, known: bool) {
+    let Some(cgroup) = cgroup_slot::of(task) else { return };
+    if cgroup.slot_plus_1 == 0 {
+        return;
+    }
+    let slot = cgroup.slot_plus_1 - 1;
+    if !known {
+        // A task of which nothing is known yet begins with the exit of the fork, vfork, clone or clone3 that made it.
+        if TASKS.get_or_create(task.as_ptr()).is_none() {
+            lost(LOST_TASK_STORAGE);
+        }
+        if ret != 0 {
+            // It came into the cgroup from outside in the middle of a call, or its enter could not be recorded.
+            lost(LOST_AMBIGUOUS);
+        }
+        return;
+    }
+    // A tracer took the call away: `PTRACE_SYSEMU`, or a number of -1.
+    if task.is_emulated() || (task.is_traced() && (nr as i32) < 0) {
+        return;
+    }
+    let abi = task.abi(nr);
+    let kind = if has_supervisor(task) {
+        REFUSED_SUPERVISED
+    } else if task.has_pending_sigsys() {
+        // The result is the call's number again, and means nothing.
+        REFUSED_SIGNAL
+    } else {
+        REFUSED_ERRNO
+    };
+    let errno = if (-MAX_ERRNO..0).contains(&ret) { ret.unsigned_abs() as u32 } else { 0 };
+    count_denial(slot, abi, nr, kind, errno);
+}
+
+/// Whether one of the task's filters has a listener (`SECCOMP_FILTER_FLAG_NEW_LISTENER`).
+#[inline(always)]
+fn has_supervisor(task: Task) -> bool {
+    let mut filter = task.filter();
+    for _ in 0..FILTER_CHAIN {
+        if filter.is_null() {
+            return false;
+        }
+        // SAFETY: `filter` comes from a typed structure.
+        let listener: *const u8 = unsafe { field(filter, offset!(filter_notif)) };
+        if !listener.is_null() {
+            return true;
+        }
+        // SAFETY: as above.
+        filter = unsafe { field(filter, offset!(filter_prev)) };
+    }
+    false
+}

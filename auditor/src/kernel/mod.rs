@@ -1,0 +1,255 @@
+//! The kernel half, seen from the daemon: load, attach, give slots, read counters. The only user of aya.
+
+mod decode;
+mod empty;
+mod error;
+mod offset;
+mod program;
+mod record;
+mod slot;
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsRawFd, RawFd};
+
+pub use auditor_ebpf::{EVENT_NO_SLOT, EVENT_SLOT_REMOVED, EVENT_SLOT_TAKEN};
+pub use empty::EmptyPair;
+pub use error::KernelError;
+pub use offset::VMLINUX_BTF;
+pub use program::ProgramStatus;
+pub use slot::{SlotOwner, SlotState};
+
+use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuHashMap, Queue, RingBuf};
+use aya::{Btf, Ebpf, EbpfLoader};
+
+use record::{
+    DenialCountRecord, DenialKeyRecord, FilterRecord, ForeignCountsRecord, ForeignKeyRecord, NativeCountsRecord,
+    OffsetsRecord, SlotRecord,
+};
+
+use crate::syscall::{Abi, SyscallNr};
+
+/// The programs, built by `cargo xtask build-ebpf` from `auditor-ebpf`.
+static OBJECT: &[u8] = aya::include_bytes_aligned!("auditor.bpf.o");
+
+/// A cgroup's 64-bit id, unique within the default hierarchy (`kernfs_node.id`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CgroupId(pub u64);
+
+/// Number of a slot: where the counters of one container cgroup are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SlotNr(pub u32);
+
+/// The calls that the kernel lets through without running the filter at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlwaysAllowed {
+    /// Filters stacked on the task that they were read from.
+    pub filters: u32,
+    /// Of the 64-bit ABI.
+    pub native: Vec<SyscallNr>,
+    /// Of the 32-bit ABI.
+    pub compat: Vec<SyscallNr>,
+}
+
+/// Things that could not be counted, each a number that only grows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// Calls whose exit cannot be paired because the kernel had no memory for the task's record.
+    pub task_storage: u64,
+    /// Calls by foreign ABIs that found no room.
+    pub foreign: u64,
+    /// Denials that found no room.
+    pub denial: u64,
+    /// Exits of which it cannot be said whether they were denials.
+    pub ambiguous_exit: u64,
+    /// Container cgroups that found no slot.
+    pub untracked_cgroup: u64,
+    /// Events that found the ring full; no count is lost by that.
+    pub event: u64,
+    /// Runs that the kernel left out because a program was running on that CPU already.
+    pub recursion: u64,
+}
+
+impl Losses {
+    /// Losses that make some container's numbers too small.
+    #[must_use]
+    pub const fn of_counts(&self) -> u64 {
+        self.task_storage + self.foreign + self.denial + self.ambiguous_exit + self.recursion
+    }
+}
+
+/// Something the kernel half reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KernelEvent {
+    /// A container's cgroup was created and counts in this slot.
+    SlotTaken(SlotNr, CgroupId),
+    /// Its cgroup is gone.
+    SlotRemoved(SlotNr, CgroupId),
+    /// A container's cgroup was created and nothing counts it.
+    NoSlot(CgroupId),
+}
+
+/// The loaded programs and their maps. They are detached when it is dropped.
+pub struct Kernel {
+    ebpf: Ebpf,
+    slot_count: u32,
+    cgroups: HashMap<MapData, u64, u32>,
+    free_slots: Queue<MapData, u32>,
+    slots: Array<MapData, SlotRecord>,
+    native: PerCpuArray<MapData, NativeCountsRecord>,
+    foreign: PerCpuHashMap<MapData, ForeignKeyRecord, ForeignCountsRecord>,
+    denials: PerCpuHashMap<MapData, DenialKeyRecord, DenialCountRecord>,
+    filters: Array<MapData, FilterRecord>,
+    lost: PerCpuArray<MapData, u64>,
+    generation: Array<MapData, u32>,
+    events: RingBuf<MapData>,
+}
+
+/// Nested cgroups that fit for every slot on average.
+const CGROUPS_PER_SLOT: u32 = 16;
+/// Foreign and denied calls that fit for every slot on average; entries take memory only when they are used.
+const RARE_CALLS_PER_SLOT: u32 = 4096;
+
+impl Kernel {
+    /// Loads the programs and maps for so many containers at a time, and attaches nothing yet.
+    ///
+    /// # Errors
+    /// When the host cannot run them: see [`KernelError`].
+    pub fn load(slot_count: u32) -> Result<Self, KernelError> {
+        let offsets = OffsetsRecord(offset::read_offsets()?);
+        let btf = Btf::from_sys_fs().map_err(|error| KernelError::NoBtf(error.to_string()))?;
+        let mut ebpf = EbpfLoader::new()
+            .btf(Some(&btf))
+            .allow_unsupported_maps()
+            .override_global("OFFSETS", &offsets, true)
+            .map_max_entries("CGROUPS", slot_count.saturating_mul(CGROUPS_PER_SLOT))
+            .map_max_entries("FREE_SLOTS", slot_count)
+            .map_max_entries("SLOTS", slot_count)
+            .map_max_entries("NATIVE", slot_count)
+            .map_max_entries("FOREIGN", slot_count.saturating_mul(RARE_CALLS_PER_SLOT))
+            .map_max_entries("DENIALS", slot_count.saturating_mul(RARE_CALLS_PER_SLOT))
+            .map_max_entries("FILTERS", slot_count)
+            .load(OBJECT)
+            .map_err(|error| KernelError::from_load(&error))?;
+        program::load_all(&mut ebpf, &btf)?;
+        let mut kernel = Self {
+            cgroups: take(&mut ebpf, "CGROUPS")?,
+            free_slots: take(&mut ebpf, "FREE_SLOTS")?,
+            slots: take(&mut ebpf, "SLOTS")?,
+            native: take(&mut ebpf, "NATIVE")?,
+            foreign: take(&mut ebpf, "FOREIGN")?,
+            denials: take(&mut ebpf, "DENIALS")?,
+            filters: take(&mut ebpf, "FILTERS")?,
+            lost: take(&mut ebpf, "LOST")?,
+            generation: take(&mut ebpf, "GENERATION")?,
+            events: take(&mut ebpf, "EVENTS")?,
+            ebpf,
+            slot_count,
+        };
+        for slot in 0..slot_count {
+            kernel.free_slots.push(slot, 0).map_err(|error| KernelError::map("FREE_SLOTS", &error))?;
+        }
+        Ok(kernel)
+    }
+
+    /// Starts counting. `existing` is asked for the container cgroups that are there already, each with its nested
+    /// ones, once new ones can no longer be missed; those that found no slot are returned.
+    ///
+    /// Exits are watched last: by then every task that is in the middle of a call is known to be.
+    ///
+    /// # Errors
+    /// When a program cannot be attached or a map not be written.
+    pub fn attach(
+        &mut self,
+        existing: impl FnOnce() -> Vec<(CgroupId, Vec<CgroupId>)>,
+    ) -> Result<Vec<CgroupId>, KernelError> {
+        program::attach(&mut self.ebpf, &program::BEFORE_SEED)?;
+        let refused = self.adopt(&existing())?;
+        program::attach(&mut self.ebpf, &program::AFTER_SEED)?;
+        Ok(refused)
+    }
+
+    /// How many containers fit.
+    #[must_use]
+    pub const fn slot_count(&self) -> u32 {
+        self.slot_count
+    }
+
+    /// The file descriptor that becomes readable when there are events.
+    #[must_use]
+    pub fn event_fd(&self) -> RawFd {
+        self.events.as_raw_fd()
+    }
+
+    /// The next event that has been reported, if any.
+    pub fn next_event(&mut self) -> Option<KernelEvent> {
+        loop {
+            let item = self.events.next()?;
+            let Some(event) = record::parse_event(&item) else { continue };
+            let (slot, cgroup) = (SlotNr(event.slot), CgroupId(event.cgroup_id));
+            match event.kind {
+                EVENT_SLOT_TAKEN => return Some(KernelEvent::SlotTaken(slot, cgroup)),
+                EVENT_SLOT_REMOVED => return Some(KernelEvent::SlotRemoved(slot, cgroup)),
+                EVENT_NO_SLOT => return Some(KernelEvent::NoSlot(cgroup)),
+                _ => {}
+            }
+        }
+    }
+
+    /// The always-allowed bitmaps of the first filter seen in a slot; `None` when none was seen yet.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn always_allowed(&self, slot: SlotNr) -> Result<Option<AlwaysAllowed>, KernelError> {
+        let filter = self.filters.get(&slot.0, 0).map_err(|error| KernelError::map("FILTERS", &error))?.0;
+        Ok((filter.seen != 0).then(|| AlwaysAllowed {
+            filters: filter.depth,
+            native: decode::bits(&filter.allow_native),
+            compat: decode::bits(&filter.allow_compat),
+        }))
+    }
+
+    /// What could not be counted so far.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn losses(&self) -> Result<Losses, KernelError> {
+        let of = |kind: u32| -> Result<u64, KernelError> {
+            let values = self.lost.get(&kind, 0).map_err(|error| KernelError::map("LOST", &error))?;
+            Ok(values.iter().sum())
+        };
+        Ok(Losses {
+            task_storage: of(auditor_ebpf::LOST_TASK_STORAGE)?,
+            foreign: of(auditor_ebpf::LOST_FOREIGN)?,
+            denial: of(auditor_ebpf::LOST_DENIAL)?,
+            ambiguous_exit: of(auditor_ebpf::LOST_AMBIGUOUS)?,
+            untracked_cgroup: of(auditor_ebpf::LOST_CGROUP)?,
+            event: of(auditor_ebpf::LOST_EVENT)?,
+            recursion: self.programs().iter().filter_map(|program| program.recursion_misses).sum(),
+        })
+    }
+
+    /// The state of each program.
+    #[must_use]
+    pub fn programs(&self) -> Vec<ProgramStatus> {
+        program::statuses(&self.ebpf)
+    }
+}
+
+/// The 32-bit ABI of the machine this was built for.
+#[must_use]
+pub const fn compat_abi() -> Abi {
+    if cfg!(target_arch = "aarch64") { Abi::Arm } else { Abi::I386 }
+}
+
+/// What the counters of several slots say, by slot.
+pub type CountersBySlot = BTreeMap<SlotNr, crate::counters::Counters>;
+
+fn take<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, KernelError>
+where
+    T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>,
+{
+    let map = ebpf
+        .take_map(name)
+        .ok_or_else(|| KernelError::Map { map: name, reason: "not in the eBPF object".to_owned() })?;
+    T::try_from(map).map_err(|error| KernelError::map(name, &error))
+}

@@ -1,0 +1,114 @@
+//! Where the running kernel keeps the fields that the programs read: from its BTF, at load time.
+
+use auditor_ebpf::Offsets;
+use btf_rs::{Btf, BtfType, Type};
+
+use super::KernelError;
+
+/// The kernel's own description of its types.
+pub const VMLINUX_BTF: &str = "/sys/kernel/btf/vmlinux";
+
+/// `TS_COMPAT` (`arch/x86/include/asm/thread_info.h`), a macro and so not in BTF: set while a 32-bit call runs.
+const X86_TS_COMPAT: u32 = 0x2;
+/// `TIF_32BIT` (`arch/arm64/include/asm/thread_info.h`).
+const ARM64_TIF_32BIT: u32 = 1 << 22;
+/// `TIF_SYSCALL_EMU` (`arch/arm64/include/asm/thread_info.h`).
+const ARM64_TIF_SYSCALL_EMU: u32 = 1 << 12;
+
+/// Reads all offsets.
+///
+/// # Errors
+/// When the kernel has no BTF, or a structure lacks a field that the programs need.
+pub fn read_offsets() -> Result<Offsets, KernelError> {
+    let btf = Btf::from_file(VMLINUX_BTF).map_err(|error| KernelError::NoBtf(error.to_string()))?;
+    let at = |structure: &'static str, path: &'static str| {
+        member_offset(&btf, structure, path).ok_or(KernelError::NoField { structure, path })
+    };
+    let x86 = cfg!(target_arch = "x86_64");
+    Ok(Offsets {
+        task_seccomp_mode: at("task_struct", "seccomp.mode")?,
+        task_filter_count: at("task_struct", "seccomp.filter_count")?,
+        task_filter: at("task_struct", "seccomp.filter")?,
+        task_ptrace: at("task_struct", "ptrace")?,
+        task_exit_code: at("task_struct", "exit_code")?,
+        task_signal: at("task_struct", "signal")?,
+        task_flags: at("task_struct", "flags")?,
+        task_bpf_storage: at("task_struct", "bpf_storage")?,
+        task_pending: at("task_struct", "pending.signal")?,
+        task_cgroups: at("task_struct", "cgroups")?,
+        signal_flags: at("signal_struct", "flags")?,
+        task_compat_word: at("task_struct", if x86 { "thread_info.status" } else { "thread_info.flags" })?,
+        compat_bit: if x86 { X86_TS_COMPAT } else { ARM64_TIF_32BIT },
+        task_sysemu_word: at("task_struct", if x86 { "thread_info.syscall_work" } else { "thread_info.flags" })?,
+        sysemu_bit: if x86 {
+            1 << enumerator(&btf, "syscall_work_bit", "SYSCALL_WORK_BIT_SYSCALL_EMU")
+                .ok_or(KernelError::NoField { structure: "syscall_work_bit", path: "SYSCALL_WORK_BIT_SYSCALL_EMU" })?
+        } else {
+            ARM64_TIF_SYSCALL_EMU
+        },
+        regs_nr: at("pt_regs", if x86 { "orig_ax" } else { "syscallno" })?,
+        filter_allow_native: at("seccomp_filter", "cache.allow_native")?,
+        // 32-bit support can be compiled out; then no call is a 32-bit one and any readable place will do.
+        filter_allow_compat: at("seccomp_filter", "cache.allow_compat").or_else(|_| at("seccomp_filter", "cache"))?,
+        filter_prev: at("seccomp_filter", "prev")?,
+        filter_notif: at("seccomp_filter", "notif")?,
+        css_set_dfl_cgrp: at("css_set", "dfl_cgrp")?,
+        cgroup_kn: at("cgroup", "kn")?,
+        cgroup_root: at("cgroup", "root")?,
+        cgroup_parent_css: at("cgroup", "self.parent")?,
+        css_cgroup: at("cgroup_subsys_state", "cgroup")?,
+        root_hierarchy_id: at("cgroup_root", "hierarchy_id")?,
+        kn_id: at("kernfs_node", "id")?,
+        kn_name: at("kernfs_node", "name")?,
+    })
+}
+
+/// The byte offset of a member, given as `member.member`, within the first structure of that name that has it.
+fn member_offset(btf: &Btf, structure: &str, path: &str) -> Option<u32> {
+    let candidates = btf.resolve_types_by_name(structure).ok()?;
+    candidates.into_iter().find_map(|candidate| walk(btf, &candidate, path))
+}
+
+fn walk(btf: &Btf, within: &Type, path: &str) -> Option<u32> {
+    let Type::Struct(structure) = peel(btf, within.clone())? else { return None };
+    let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
+    for member in &structure.members {
+        let name = btf.resolve_name(member).unwrap_or_default();
+        let offset = member.bit_offset() / 8;
+        if name == first {
+            let Some(rest) = rest else { return Some(offset) };
+            return Some(offset + walk(btf, &btf.resolve_chained_type(member).ok()?, rest)?);
+        }
+        // An anonymous structure or union shows its members as if they were the outer one's.
+        if name.is_empty()
+            && let Ok(inner) = btf.resolve_chained_type(member)
+            && let Some(inner_offset) = walk(btf, &inner, path)
+        {
+            return Some(offset + inner_offset);
+        }
+    }
+    None
+}
+
+/// Follows typedefs and qualifiers to a structure or union.
+fn peel(btf: &Btf, mut at: Type) -> Option<Type> {
+    loop {
+        match at {
+            Type::Struct(_) => return Some(at),
+            Type::Union(union) => return Some(Type::Struct(union)),
+            _ => {
+                let next: &dyn BtfType = at.as_btf_type()?;
+                at = btf.resolve_chained_type(next).ok()?;
+            }
+        }
+    }
+}
+
+fn enumerator(btf: &Btf, name: &str, variant: &str) -> Option<u32> {
+    btf.resolve_types_by_name(name).ok()?.into_iter().find_map(|candidate| {
+        let Type::Enum(candidate) = candidate else { return None };
+        let member =
+            candidate.members.iter().find(|member| btf.resolve_name(*member).is_ok_and(|name| name == variant))?;
+        Some(member.val())
+    })
+}

@@ -1,0 +1,118 @@
+//! The programs: which there are, and how they fare.
+
+use std::fs;
+use std::os::fd::{AsFd, AsRawFd};
+
+use aya::programs::{BtfTracePoint, Iter, Program};
+use aya::{Btf, Ebpf};
+
+use super::KernelError;
+use super::error::chain;
+
+/// Attached before the tasks that exist are looked at: nothing new can be missed from then on.
+pub const BEFORE_SEED: [&str; 4] = ["cgroup_mkdir", "cgroup_rmdir", "sys_enter", "sched_process_exit"];
+/// Attached when it is known who is in the middle of a call.
+pub const AFTER_SEED: [&str; 1] = ["sys_exit"];
+/// The task iterator, run on demand.
+const SEED: &str = "seed";
+
+/// How a program fares.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProgramStatus {
+    /// Its name, which is also its tracepoint's.
+    pub name: &'static str,
+    /// Whether the kernel still has it.
+    pub loaded: bool,
+    /// How often it ran; `None` while the kernel keeps no statistics (`kernel.bpf_stats_enabled`).
+    pub runs: Option<u64>,
+    /// For how long, in seconds.
+    pub run_seconds: Option<f64>,
+    /// Runs left out because a program was running on that CPU already.
+    pub recursion_misses: Option<u64>,
+}
+
+/// Has the verifier check all programs that a daemon needs.
+pub fn load_all(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), KernelError> {
+    for name in BEFORE_SEED.into_iter().chain(AFTER_SEED) {
+        tracepoint(ebpf, name)?.load(name, btf).map_err(|error| KernelError::from_load(&error))?;
+    }
+    let seed: &mut Iter = typed(ebpf, SEED)?;
+    seed.load("task", btf).map_err(|error| KernelError::from_load(&error))
+}
+
+/// Attaches the named programs, in order.
+pub fn attach(ebpf: &mut Ebpf, names: &[&'static str]) -> Result<(), KernelError> {
+    for &name in names {
+        tracepoint(ebpf, name)?
+            .attach()
+            .map_err(|error| KernelError::Attach { program: name, reason: chain(&error) })?;
+    }
+    Ok(())
+}
+
+/// Runs the task iterator once over all tasks.
+pub fn run_seed(ebpf: &mut Ebpf) -> Result<(), KernelError> {
+    let failed = |reason: String| KernelError::Attach { program: SEED, reason };
+    let seed: &mut Iter = typed(ebpf, SEED)?;
+    let id = seed.attach().map_err(|error| failed(chain(&error)))?;
+    let link = seed.take_link(id).map_err(|error| failed(chain(&error)))?;
+    let mut file = link.into_file().map_err(|error| failed(chain(&error)))?;
+    // The program writes nothing; reading to the end is what makes it run.
+    std::io::copy(&mut file, &mut std::io::sink()).map_err(|error| failed(error.to_string()))?;
+    Ok(())
+}
+
+/// How each attached program fares, from the kernel's own words in `/proc/self/fdinfo` (`bpf_prog_show_fdinfo` in
+/// `kernel/bpf/syscall.c`).
+pub fn statuses(ebpf: &Ebpf) -> Vec<ProgramStatus> {
+    let one = |name: &'static str| {
+        let fdinfo = ebpf
+            .program(name)
+            .and_then(|program| program.fd().ok())
+            .and_then(|fd| fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd())).ok());
+        let runs = fdinfo.as_deref().and_then(|text| number(text, "run_cnt:")).filter(|runs| *runs != 0);
+        let nanoseconds = fdinfo.as_deref().and_then(|text| number(text, "run_time_ns:"));
+        ProgramStatus {
+            name,
+            loaded: fdinfo.is_some(),
+            runs,
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "seconds for people; 2^53 ns are 104 days of pure run time"
+            )]
+            run_seconds: runs.and(nanoseconds).map(|nanoseconds| nanoseconds as f64 / 1e9),
+            recursion_misses: fdinfo.as_deref().and_then(|text| number(text, "recursion_misses:")),
+        }
+    };
+    BEFORE_SEED.into_iter().chain(AFTER_SEED).map(one).collect()
+}
+
+fn number(text: &str, key: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(key))?.trim().parse().ok()
+}
+
+fn tracepoint<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut BtfTracePoint, KernelError> {
+    typed(ebpf, name)
+}
+
+pub fn typed<'a, T>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut T, KernelError>
+where
+    &'a mut T: TryFrom<&'a mut Program>,
+{
+    ebpf.program_mut(name).and_then(|program| program.try_into().ok()).ok_or_else(|| {
+        KernelError::Load(format!("no program {name} in the eBPF object; rebuild it with cargo xtask build-ebpf"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fdinfo_lines_are_found_by_their_key() {
+        let text = "pos:\t0\nrun_time_ns:\t120\nrun_cnt:\t3\nrecursion_misses:\t0\n";
+        assert_eq!(number(text, "run_cnt:"), Some(3));
+        assert_eq!(number(text, "recursion_misses:"), Some(0));
+        assert_eq!(number(text, "verified_insns:"), None);
+    }
+}

@@ -1,0 +1,33 @@
+//! The shared structures as aya wants them: plain old data.
+
+use auditor_ebpf::{DenialCount, DenialKey, Event, Filter, ForeignCounts, ForeignKey, NativeCounts, Offsets, Slot};
+use aya::Pod;
+
+macro_rules! plain_old_data {
+    ($($name:ident($inner:ty)),+ $(,)?) => {$(
+        #[derive(Clone, Copy)]
+        #[repr(transparent)]
+        pub struct $name(pub $inner);
+
+        // SAFETY: the structure is `repr(C)`, `Copy`, made of integers alone, and valid for every bit pattern.
+        unsafe impl Pod for $name {}
+    )+};
+}
+
+plain_old_data!(
+    DenialCountRecord(DenialCount),
+    DenialKeyRecord(DenialKey),
+    FilterRecord(Filter),
+    ForeignCountsRecord(ForeignCounts),
+    ForeignKeyRecord(ForeignKey),
+    NativeCountsRecord(NativeCounts),
+    OffsetsRecord(Offsets),
+    SlotRecord(Slot),
+);
+
+/// Reads an event out of the ring's bytes; `None` when there are too few of them.
+pub fn parse_event(bytes: &[u8]) -> Option<Event> {
+    let word = |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+    let cgroup_id = u64::from_ne_bytes(bytes.get(8..16)?.try_into().ok()?);
+    Some(Event { kind: word(0)?, slot: word(4)?, cgroup_id })
+}
