@@ -1,2 +1,40 @@
 //! Repository tasks: `cargo xtask <task>`.
-fn main() {}
+
+mod build_ebpf;
+mod repo;
+mod setup;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Repository tasks.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Install what the other tasks need and is missing (as root, by apt and cargo).
+    Setup {
+        /// Only these groups; all of them when none is named.
+        #[arg(value_enum)]
+        groups: Vec<setup::Group>,
+    },
+    /// Build the kernel half from source into the object that `auditor` embeds.
+    BuildEbpf {
+        /// Change nothing: prove that the committed object comes from the source.
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().task {
+        Task::Setup { groups } => setup::run(&groups),
+        Task::BuildEbpf { check: false } => build_ebpf::run(),
+        Task::BuildEbpf { check: true } => build_ebpf::check(),
+    }
+}

@@ -1,0 +1,170 @@
+//! `setup`: what the other tasks need, from Debian's packages and cargo.
+//!
+//! Quick when nothing is missing: the machine is asked first, and only what it lacks is installed.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use clap::ValueEnum;
+
+use crate::{build_ebpf, repo};
+
+/// What is installed together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Group {
+    /// A container engine, and what images are made of.
+    Engine,
+    /// The compiler and linker of the kernel half.
+    Ebpf,
+    /// Prometheus and promtool.
+    Prometheus,
+    /// What the measurements compare with.
+    Bench,
+}
+
+/// A Debian package, and the program that makes it needless where it came by another way.
+type Package = (&'static str, Option<&'static str>);
+
+const LINKER_VERSION: &str = "0.13.0";
+/// The LLVM that the linker is built with: the one of Debian's `rustc-web`.
+const LLVM_FEATURE: &str = "llvm-22";
+const LLVM_PREFIX: &str = "/usr/lib/llvm-22";
+
+impl Group {
+    const fn packages(self) -> &'static [Package] {
+        match self {
+            Self::Engine => &[
+                ("docker.io", Some("dockerd")),
+                // The client: part of docker.io in Debian 12, a package of its own later.
+                ("docker-cli", Some("docker")),
+                ("containerd", Some("containerd")),
+                ("runc", Some("runc")),
+                ("busybox-static", None),
+                ("debootstrap", Some("debootstrap")),
+                ("strace", Some("strace")),
+                ("iptables", Some("iptables")),
+            ],
+            Self::Ebpf => &[
+                ("rustc-web", None),
+                ("cargo-web", None),
+                ("libstd-rust-web-dev-bpf", None),
+                ("llvm-22-dev", None),
+                ("libpolly-22-dev", None),
+                ("zlib1g-dev", None),
+                ("libzstd-dev", None),
+                ("libxml2-dev", None),
+                ("g++", Some("c++")),
+            ],
+            Self::Prometheus => &[("prometheus", Some("promtool"))],
+            Self::Bench => &[("bpftrace", Some("bpftrace")), ("strace", Some("strace"))],
+        }
+    }
+}
+
+/// Installs what is missing of the named groups; of all when none is named.
+pub fn run(groups: &[Group]) -> Result<()> {
+    let groups = if groups.is_empty() { Group::value_variants() } else { groups };
+    // A toolchain that can build the kernel half is enough, wherever it came from.
+    let ebpf = groups.contains(&Group::Ebpf) && build_ebpf::Toolchain::find().is_err();
+    let mut missing = Vec::new();
+    for group in groups {
+        if *group == Group::Ebpf && !ebpf {
+            continue;
+        }
+        for &(package, program) in group.packages() {
+            let there = program.is_some_and(|name| repo::which(name).is_some()) || is_installed(package)?;
+            if !there && !missing.contains(&package) {
+                missing.push(package);
+            }
+        }
+    }
+    // Where docker.io brings the client there is no package for it.
+    if missing.contains(&"docker.io") && !is_known("docker-cli") {
+        missing.retain(|package| *package != "docker-cli");
+    }
+    if missing.is_empty() && !ebpf {
+        println!("setup: nothing is missing");
+        return Ok(());
+    }
+    if !missing.is_empty() {
+        install(&missing)?;
+    }
+    if ebpf {
+        install_linker()?;
+    }
+    println!("setup: done");
+    Ok(())
+}
+
+fn is_installed(package: &str) -> Result<bool> {
+    let mut query = repo::command("dpkg-query");
+    query.args(["--show", "--showformat=${db:Status-Status}", package]);
+    match query.output() {
+        Ok(output) => Ok(output.status.success() && output.stdout == b"installed"),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            bail!("setup installs Debian packages, and there is no dpkg here; install {package} yourself")
+        }
+        Err(error) => Err(error).context("running dpkg-query"),
+    }
+}
+
+fn is_known(package: &str) -> bool {
+    repo::read(repo::command("apt-cache").args(["show", "--no-all-versions", package])).is_ok()
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        bail!("these packages are missing; run setup as root, or install them: {}", packages.join(" "));
+    }
+    println!("setup: installing {} (their services stay stopped)", packages.join(" "));
+    let _stopped = ServicesStayStopped::new()?;
+    let mut update = repo::command("apt-get");
+    // A third-party list that cannot be read does not matter here: what is wanted comes from Debian's.
+    if repo::run(update.args(["update", "-qq"])).is_err() {
+        println!("setup: apt-get update had complaints; going on with the lists there are");
+    }
+    let mut install = repo::command("apt-get");
+    install.args(["install", "--yes", "-qq", "--no-install-recommends"]).args(packages);
+    repo::run(install.env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+/// Debian starts services on installation unless this file says no. One that was there stays as it is.
+struct ServicesStayStopped(Option<PathBuf>);
+
+impl ServicesStayStopped {
+    fn new() -> Result<Self> {
+        let path = Path::new("/usr/sbin/policy-rc.d");
+        if path.symlink_metadata().is_ok() {
+            return Ok(Self(None));
+        }
+        fs::write(path, "#!/bin/sh\nexit 101\n").with_context(|| format!("writing {}", path.display()))?;
+        let guard = Self(Some(path.to_owned()));
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+            .with_context(|| format!("making {} executable", path.display()))?;
+        Ok(guard)
+    }
+}
+
+impl Drop for ServicesStayStopped {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0
+            && let Err(error) = fs::remove_file(path)
+        {
+            eprintln!("setup: remove {} by hand, services cannot start with it: {error}", path.display());
+        }
+    }
+}
+
+fn install_linker() -> Result<()> {
+    println!("setup: building bpf-linker {LINKER_VERSION} into {} (about two minutes)", repo::tools().display());
+    let mut install = repo::command("cargo");
+    install
+        .args(["install", "--quiet", "--locked", "bpf-linker", "--version", LINKER_VERSION])
+        .args(["--no-default-features", "--features", LLVM_FEATURE, "--root"])
+        .arg(repo::tools())
+        .env("LLVM_PREFIX", LLVM_PREFIX);
+    repo::run(&mut install)
+}
