@@ -1,9 +1,15 @@
 //! What does a container's seccomp profile stop, what does it allow for nothing, and what should it be?
 
+pub mod bundle;
+pub mod cgroupfs;
+pub mod config;
+pub mod container;
 pub mod control;
 pub mod counters;
+pub mod docker;
 pub mod http;
 pub mod kernel;
 pub mod metrics;
+pub mod procfs;
 pub mod report;
 pub mod syscall;

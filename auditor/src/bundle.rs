@@ -1,0 +1,278 @@
+//! A container's OCI bundle: what the engine really told the runtime, profile resolved and all.
+//!
+//! Where engines keep bundles depends on their `--exec-root` and on whose containerd they use, and nothing need be
+//! told: a containerd shim's working directory is its container's bundle.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::cgroupfs;
+use crate::container::ContainerId;
+use crate::docker::Bundled;
+use crate::procfs;
+
+/// The file of a bundle that the runtime reads.
+const CONFIG: &str = "config.json";
+
+/// Bytes read of a `config.json` at most. Ordinary ones have some 30 kB.
+const CONFIG_LIMIT: u64 = 10 * 1024 * 1024;
+
+/// Where bundles are when nobody moved the engine: the host's containerd, and one that dockerd runs itself.
+const USUAL_PLACES: [&str; 3] = [
+    "/run/containerd/io.containerd.runtime.v2.task/moby",
+    "/var/run/docker/containerd/daemon/io.containerd.runtime.v2.task/moby",
+    "/run/containerd/io.containerd.runtime.v1.linux/moby",
+];
+
+/// Why there is no bundle to read.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// Nowhere: a container that does not run has none.
+    #[error("find the bundle of container {0}: not in the usual places, and no shim works for it; is it running")]
+    NotFound(ContainerId),
+    /// It is there and could not be read.
+    #[error("read {}: {source}; run as root", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// No runtime would take it.
+    #[error("read {}: more than {CONFIG_LIMIT} bytes", .0.display())]
+    TooLarge(PathBuf),
+    /// It is not the JSON of a bundle.
+    #[error("read {}: not an OCI bundle's configuration: {source}", .path.display())]
+    NotOci {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+}
+
+/// What a bundle's `config.json` says of a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bundle {
+    /// `.linux.seccomp`, as JSON text: the declared profile. `None`: it runs without one.
+    pub seccomp: Option<Vec<u8>>,
+    /// `.process.noNewPrivileges`.
+    pub no_new_privileges: bool,
+    /// `.process.capabilities`.
+    pub capabilities: Capabilities,
+    /// `.process.user`.
+    pub user: User,
+    /// `.process.args`.
+    pub args: Vec<String>,
+    /// `.linux.cgroupsPath`: `/docker/<id>`, or `system.slice:docker:<id>` for the systemd driver.
+    pub cgroups_path: Option<String>,
+}
+
+/// The five sets, with names such as `CAP_CHOWN`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Capabilities {
+    /// What its processes can ever get.
+    pub bounding: Vec<String>,
+    /// What they use.
+    pub effective: Vec<String>,
+    /// What they may use.
+    pub permitted: Vec<String>,
+    /// What they hand on to programs with inheritable capabilities of their own.
+    pub inheritable: Vec<String>,
+    /// What they hand on to any program.
+    pub ambient: Vec<String>,
+}
+
+/// Who the first process runs as.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct User {
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Further groups.
+    pub additional_gids: Vec<u32>,
+}
+
+impl Bundle {
+    /// For [`crate::docker::profile_kind`].
+    #[must_use]
+    pub const fn seccomp_kind(&self) -> Bundled {
+        if self.seccomp.is_some() { Bundled::Profile } else { Bundled::NoProfile }
+    }
+}
+
+/// Finds a running container's bundle; with the container's first process it is found faster.
+///
+/// # Errors
+/// [`BundleError::NotFound`].
+pub fn find(id: ContainerId, pid: Option<u32>) -> Result<PathBuf, BundleError> {
+    let usual = USUAL_PLACES.iter().map(|place| Path::new(place).join(id.to_string()));
+    let parent = || pid.and_then(|pid| procfs::parent_of(pid).ok()).and_then(|shim| bundle_of_shim(shim, id));
+    let anyone = || procfs::processes().ok()?.into_iter().find_map(|process| bundle_of_shim(process, id));
+    usual.into_iter().find(|path| holds_bundle(path)).or_else(parent).or_else(anyone).ok_or(BundleError::NotFound(id))
+}
+
+/// Reads the bundle in a directory that [`find`] gave.
+///
+/// # Errors
+/// Its `config.json` is not readable, too large, or not what it should be.
+pub fn read(directory: &Path) -> Result<Bundle, BundleError> {
+    let path = directory.join(CONFIG);
+    let mut bytes = Vec::new();
+    let done = File::open(&path).and_then(|file| file.take(CONFIG_LIMIT + 1).read_to_end(&mut bytes));
+    match done {
+        Err(source) => Err(BundleError::Unreadable { path, source }),
+        Ok(length) if u64::try_from(length).is_ok_and(|length| length > CONFIG_LIMIT) => {
+            Err(BundleError::TooLarge(path))
+        }
+        Ok(_) => parse(&bytes).map_err(|source| BundleError::NotOci { path, source }),
+    }
+}
+
+/// A process whose working directory is named after the container: a shim's is its bundle. Read through the process,
+/// so that a bundle in another mount namespace is found too.
+///
+/// Anybody can name a directory so and work in it. What a container holds is never believed, nor what belongs to
+/// another user than root or this process's own.
+fn bundle_of_shim(process: u32, id: ContainerId) -> Option<PathBuf> {
+    let link = PathBuf::from(format!("/proc/{process}/cwd"));
+    let target = fs::read_link(&link).ok()?;
+    if target.file_name()?.to_str()? != id.to_string() {
+        return None;
+    }
+    if procfs::cgroup_of(process).is_ok_and(|path| cgroupfs::container_id_of(&path).is_some()) {
+        return None;
+    }
+    let own = nix::unistd::geteuid().as_raw();
+    let trusted = |path: &PathBuf| fs::metadata(path.join(CONFIG)).is_ok_and(|file| [0, own].contains(&file.uid()));
+    [target, link].into_iter().find(trusted)
+}
+
+fn holds_bundle(directory: &Path) -> bool {
+    directory.join(CONFIG).is_file()
+}
+
+/// The parts of the OCI runtime specification's `config.json` that are wanted.
+#[derive(Deserialize)]
+struct Spec<'a> {
+    #[serde(rename = "ociVersion")]
+    _oci_version: String,
+    #[serde(default)]
+    process: Option<Process>,
+    #[serde(borrow, default)]
+    linux: Option<Linux<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Process {
+    no_new_privileges: bool,
+    capabilities: Option<Capabilities>,
+    user: User,
+    args: Vec<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Linux<'a> {
+    #[serde(borrow, default)]
+    seccomp: Option<&'a RawValue>,
+    #[serde(default)]
+    cgroups_path: Option<String>,
+}
+
+fn parse(bytes: &[u8]) -> Result<Bundle, serde_json::Error> {
+    let Spec { process, linux, .. } = serde_json::from_slice::<Spec<'_>>(bytes)?;
+    let process = process.unwrap_or_default();
+    let linux = linux.unwrap_or_default();
+    Ok(Bundle {
+        seccomp: linux.seccomp.map(|text| text.get().as_bytes().to_vec()),
+        no_new_privileges: process.no_new_privileges,
+        capabilities: process.capabilities.unwrap_or_default(),
+        user: process.user,
+        args: process.args,
+        cgroups_path: linux.cgroups_path.filter(|path| !path.is_empty()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(text: &[u8]) -> (tempfile::TempDir, Result<Bundle, BundleError>) {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("config.json"), text).unwrap();
+        let read = read(directory.path());
+        (directory, read)
+    }
+
+    #[test]
+    fn profile_is_kept_as_it_stands() {
+        let text = br#"{"ociVersion": "1.0.2", "hooks": {}, "process": {"noNewPrivileges": true,
+            "user": {"uid": 1000, "gid": 7, "additionalGids": [9]}, "args": ["sh", "-c", "true"],
+            "capabilities": {"bounding": ["CAP_CHOWN"], "effective": ["CAP_CHOWN"]}},
+            "linux": {"cgroupsPath": "/docker/x", "seccomp": {"defaultAction":  "SCMP_ACT_ERRNO"}}}"#;
+        let bundle = written(text).1.unwrap();
+        assert_eq!(bundle.seccomp.as_deref(), Some(&br#"{"defaultAction":  "SCMP_ACT_ERRNO"}"#[..]));
+        assert!(bundle.no_new_privileges);
+        assert_eq!(bundle.capabilities.bounding, ["CAP_CHOWN"]);
+        assert_eq!((bundle.user.uid, bundle.user.gid, bundle.user.additional_gids.as_slice()), (1000, 7, &[9][..]));
+        assert_eq!(bundle.args, ["sh", "-c", "true"]);
+        assert_eq!(bundle.cgroups_path.as_deref(), Some("/docker/x"));
+        assert_eq!(bundle.seccomp_kind(), Bundled::Profile);
+    }
+
+    #[test]
+    fn bundle_without_a_profile_says_so() {
+        for text in [
+            r#"{"ociVersion": "1.0.2"}"#,
+            r#"{"ociVersion": "1.0.2", "linux": {}, "process": {"capabilities": null}}"#,
+            r#"{"ociVersion": "1.0.2", "linux": {"seccomp": null}}"#,
+        ] {
+            let bundle = written(text.as_bytes()).1.unwrap();
+            assert_eq!((bundle.seccomp.as_deref(), bundle.seccomp_kind()), (None, Bundled::NoProfile), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_bundle_is_an_error_with_its_path() {
+        let huge = vec![b' '; usize::try_from(CONFIG_LIMIT).unwrap() + 1];
+        let deep = "[".repeat(100_000);
+        for text in [&b"not json"[..], b"{}", b"[]", b"", b"\xff\xfe", br#"{"ociVersion": 1}"#, deep.as_bytes(), &huge]
+        {
+            let (directory, result) = written(text);
+            let message = result.unwrap_err().to_string();
+            assert!(message.contains(directory.path().to_str().unwrap()) && !message.contains('\n'), "{message}");
+        }
+        let missing = read(Path::new("/no/such/bundle")).unwrap_err();
+        assert!(matches!(missing, BundleError::Unreadable { .. }), "{missing}");
+    }
+
+    #[test]
+    fn container_nobody_runs_has_no_bundle() {
+        let id = ContainerId::parse(&"ab".repeat(32)).unwrap();
+        assert!(matches!(find(id, Some(u32::MAX)), Err(BundleError::NotFound(_))));
+    }
+
+    #[test]
+    fn working_directory_named_after_the_container_is_its_bundle() {
+        let id = ContainerId::parse(&"ef".repeat(32)).unwrap();
+        let place = tempfile::tempdir().unwrap();
+        let bundle = place.path().join(id.to_string());
+        fs::create_dir(&bundle).unwrap();
+        fs::write(bundle.join("config.json"), r#"{"ociVersion": "1.0.2"}"#).unwrap();
+        let mut shim = std::process::Command::new("sleep").arg("60").current_dir(&bundle).spawn().unwrap();
+        let found = find(id, None);
+        shim.kill().unwrap();
+        shim.wait().unwrap();
+        assert_eq!(found.unwrap(), bundle.canonicalize().unwrap());
+    }
+}
