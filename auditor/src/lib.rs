@@ -1,5 +1,6 @@
 //! What does a container's seccomp profile stop, what does it allow for nothing, and what should it be?
 
+pub mod audit;
 pub mod bundle;
 pub mod cgroupfs;
 pub mod config;
@@ -11,5 +12,7 @@ pub mod http;
 pub mod kernel;
 pub mod metrics;
 pub mod procfs;
+pub mod profile;
 pub mod report;
+pub mod suggest;
 pub mod syscall;

@@ -1,12 +1,17 @@
 //! System call numbers, names and the ABIs they belong to.
 //!
-//! Names and numbers come from the `syscalls` crate (generated from the kernel's own tables). Numbers are
-//! what `syscall_get_nr` gives, with the x32 marker bit already taken off: the ABI says what it was.
+//! Names and numbers come from the `syscalls` crate (generated from the kernel's own tables) and agree with
+//! libseccomp's. Numbers are what `syscall_get_nr` gives, with the x32 marker bit already taken off: the ABI says
+//! what it was.
+
+mod table;
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use self::table::Table;
 
 /// The calling convention a system call was made by. A number means nothing without it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -72,14 +77,18 @@ impl SyscallNr {
 /// The kernel's name of a call, or `None` where no table knows the number.
 #[must_use]
 pub fn known_name(abi: Abi, nr: SyscallNr) -> Option<&'static str> {
-    let id = usize::try_from(nr.0).ok()?;
-    match abi {
-        Abi::X86_64 => syscalls::x86_64::Sysno::new(id).map(|sysno| sysno.name()),
-        Abi::I386 => syscalls::x86::Sysno::new(id).map(|sysno| sysno.name()),
-        Abi::X32 => syscalls::x86_64::Sysno::new(id).map(|sysno| sysno.name()),
-        Abi::Aarch64 => syscalls::aarch64::Sysno::new(id).map(|sysno| sysno.name()),
-        Abi::Arm => syscalls::arm::Sysno::new(id).map(|sysno| sysno.name()),
-    }
+    Table::of(abi).name(nr)
+}
+
+/// The number of a call by name, as libseccomp resolves it for the ABI; `None` where the ABI has no such call.
+#[must_use]
+pub fn number(abi: Abi, name: &str) -> Option<SyscallNr> {
+    Table::of(abi).number(name)
+}
+
+/// Every call of an ABI that a table knows, by rising number.
+pub fn all(abi: Abi) -> impl Iterator<Item = (SyscallNr, &'static str)> {
+    Table::of(abi).iter()
 }
 
 /// The name to show: the kernel's, else `unknown_NNN`, and `unknown` for [`SyscallNr::OUTSIDE`].

@@ -1,0 +1,166 @@
+//! Docker's format, which the engine resolves for a container's capabilities, the machine and the kernel.
+//!
+//! The resolution is `setupSeccomp` of moby's profiles/seccomp. [`Target`] holds all that it looks at.
+
+use super::json::{Node, parse_document};
+use super::oci::{parse_architectures, parse_head, parse_rule, refuse_what_runc_refuses};
+use super::{Arch, Profile, ProfileError, Rule};
+use crate::syscall::Abi;
+
+/// A profile as `--security-opt seccomp=FILE` takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DockerProfile {
+    /// All but the rules; its architectures are those that hold on every machine.
+    head: Profile,
+    /// By architecture of the host: what its filter contains.
+    arch_map: Vec<(Arch, Vec<Arch>)>,
+    rules: Vec<(Rule, Filter, Filter)>,
+}
+
+/// When a rule counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Filter {
+    caps: Vec<String>,
+    arches: Vec<String>,
+    min_kernel: Option<KernelVersion>,
+}
+
+/// `major.minor`, in the engine's words "kernel" and "major".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KernelVersion(pub u64, pub u64);
+
+impl KernelVersion {
+    /// Reads the start of a release such as `6.1.0-49-amd64`.
+    #[must_use]
+    pub fn parse_release(release: &str) -> Option<Self> {
+        let (kernel, rest) = release.split_once('.')?;
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).map_or(rest, |end| &rest[..end]);
+        Some(Self(kernel.parse().ok()?, digits.parse().ok()?))
+    }
+}
+
+/// What the engine resolves a profile for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The host's own ABI.
+    pub native: Abi,
+    /// The kernel.
+    pub kernel: KernelVersion,
+    /// The container's bounding set, as `CAP_SYS_ADMIN`.
+    pub capabilities: Vec<String>,
+    /// Engines before 22.06 drop `defaultErrnoRet`, `flags` and the listener.
+    pub drops_oci_fields: bool,
+}
+
+/// Reads a profile in Docker's format; the OCI format is a part of it.
+///
+/// # Errors
+/// What is no profile, and what the engine would refuse.
+pub fn parse_docker(bytes: &[u8]) -> Result<DockerProfile, ProfileError> {
+    let document = parse_document(bytes)?;
+    let root = Node::root(&document);
+    let rules = root.field("syscalls")?;
+    let rules = rules.items()?.map(|node| parse_docker_rule(&node)).collect::<Result<Vec<_>, _>>()?;
+    let head = parse_head(&root, rules.is_empty())?;
+    let arch_map = root.field("archMap")?;
+    let arch_map = arch_map.items()?.map(|node| parse_arch_map(&node)).collect::<Result<Vec<_>, _>>()?;
+    if !head.architectures.is_empty() && !arch_map.is_empty() {
+        return Err(root.field("archMap")?.refused("use either architectures or archMap"));
+    }
+    Ok(DockerProfile { head, arch_map, rules })
+}
+
+fn parse_docker_rule(node: &Node<'_>) -> Result<(Rule, Filter, Filter), ProfileError> {
+    let mut rule = parse_rule(node)?;
+    let name = node.field("name")?;
+    if let Some(text) = name.optional_text()? {
+        if !rule.names.is_empty() {
+            return Err(name.refused("use either name or names"));
+        }
+        rule.names.push(text);
+    }
+    Ok((rule, parse_filter(&node.field("includes")?)?, parse_filter(&node.field("excludes")?)?))
+}
+
+fn parse_filter(node: &Node<'_>) -> Result<Filter, ProfileError> {
+    let min_kernel = node.field("minKernel")?;
+    Ok(Filter {
+        caps: node.field("caps")?.texts()?,
+        arches: node.field("arches")?.texts()?,
+        min_kernel: parse_min_kernel(min_kernel.text()?).map_err(|()| min_kernel.shape("a version such as \"4.8\""))?,
+    })
+}
+
+/// Two numbers of 8 bits, not both 0; an empty string is as good as none (`KernelVersion.UnmarshalJSON` of moby).
+fn parse_min_kernel(text: &str) -> Result<Option<KernelVersion>, ()> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let number = |part: &str| if part.starts_with('+') { Err(()) } else { part.parse::<u8>().map_err(|_| ()) };
+    let (kernel, major) = text.split_once('.').ok_or(())?;
+    match (number(kernel)?, number(major)?) {
+        (0, 0) => Err(()),
+        (kernel, major) => Ok(Some(KernelVersion(kernel.into(), major.into()))),
+    }
+}
+
+fn parse_arch_map(node: &Node<'_>) -> Result<(Arch, Vec<Arch>), ProfileError> {
+    let arch = node.field("architecture")?.word("architecture", Arch::parse)?;
+    Ok((arch, parse_architectures(&node.field("subArchitectures")?)?))
+}
+
+impl DockerProfile {
+    /// What the engine gives to the runtime for a container.
+    ///
+    /// # Errors
+    /// What runc would refuse of the result.
+    pub fn resolve(&self, target: &Target) -> Result<Profile, ProfileError> {
+        let mut profile = self.head.clone();
+        if target.drops_oci_fields {
+            profile.default_errno = None;
+            profile.flags = None;
+            profile.listener_path = None;
+            profile.listener_metadata = None;
+        }
+        let native = Arch::of(target.native);
+        if let Some((arch, subs)) = self.arch_map.iter().find(|(arch, _)| *arch == native) {
+            profile.architectures.push(*arch);
+            profile.architectures.extend(subs);
+        }
+        profile.rules = self
+            .rules
+            .iter()
+            .filter(|(_, includes, excludes)| includes.includes(target) && !excludes.excludes(target))
+            .map(|(rule, _, _)| rule.clone())
+            .collect();
+        refuse_what_runc_refuses(&profile)?;
+        Ok(profile)
+    }
+}
+
+impl Filter {
+    /// Every capability is there, and architecture and kernel fit.
+    fn includes(&self, target: &Target) -> bool {
+        (self.arches.is_empty() || self.arches.iter().any(|arch| arch == go_arch(target.native)))
+            && self.caps.iter().all(|cap| target.capabilities.contains(cap))
+            && self.min_kernel.is_none_or(|min| target.kernel >= min)
+    }
+
+    /// Any one of them is enough.
+    fn excludes(&self, target: &Target) -> bool {
+        self.arches.iter().any(|arch| arch == go_arch(target.native))
+            || self.caps.iter().any(|cap| target.capabilities.contains(cap))
+            || self.min_kernel.is_some_and(|min| target.kernel >= min)
+    }
+}
+
+/// The machine's name in `includes.arches` (`goToNative` of moby).
+const fn go_arch(native: Abi) -> &'static str {
+    match native {
+        Abi::X86_64 => "amd64",
+        Abi::I386 => "x86",
+        Abi::X32 => "x32",
+        Abi::Aarch64 => "arm64",
+        Abi::Arm => "arm",
+    }
+}

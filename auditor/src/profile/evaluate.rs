@@ -1,0 +1,250 @@
+//! From a profile to what it does, as runc and libseccomp make a filter of it.
+//!
+//! Facts, by where they are in the sources: `libcontainer/seccomp/seccomp_linux.go` (defaults, skipped rules, several
+//! conditions on one argument), `libcontainer/seccomp/patchbpf/enosys_linux.go` (the ENOSYS stub), libseccomp's
+//! `db.c` (`db_rule_add`: the first rule without conditions wins), `syscalls.c` (`abi_rule_add`: multiplexed calls of
+//! 32-bit machines), `gen_bpf.c` (x32, foreign architectures).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::policy::{Chain, ENOSYS, Entry, Policy, Table};
+use super::{Action, Arch, ArgCondition, Decision, Operator, Profile, Rule};
+use crate::syscall::{self, Abi, SyscallNr};
+
+/// What of the host bears on the meaning of a profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostArch {
+    /// The ABI of its 64-bit programs: always part of the filter.
+    pub native: Abi,
+    /// The highest number that the runtime's libseccomp has a name for; rules for newer calls are passed over. `None`:
+    /// it knows all that the auditor knows.
+    pub newest_known: Option<SyscallNr>,
+    /// The runtime puts its ENOSYS stub before the native ABI also where the profile names no architectures (runc
+    /// 1.1.13 and later).
+    pub stub_always_native: bool,
+}
+
+impl HostArch {
+    /// The machine that this was built for, with a runtime and a libseccomp of today.
+    pub const NATIVE: Self = Self::of(Abi::NATIVE);
+
+    /// A machine of the given ABI.
+    #[must_use]
+    pub const fn of(native: Abi) -> Self {
+        Self { native, newest_known: None, stub_always_native: true }
+    }
+
+    /// The ABIs that its kernel can run.
+    const fn abis(self) -> &'static [Abi] {
+        match self.native {
+            Abi::X86_64 | Abi::X32 => &[Abi::X86_64, Abi::I386, Abi::X32],
+            Abi::I386 => &[Abi::I386],
+            Abi::Aarch64 => &[Abi::Aarch64, Abi::Arm],
+            Abi::Arm => &[Abi::Arm],
+        }
+    }
+
+    /// The number of a name, as the runtime's libseccomp resolves it.
+    fn number(self, abi: Abi, name: &str) -> Option<SyscallNr> {
+        let nr = syscall::number(abi, name)?;
+        // Calls above the common ones belong to x32 (512..=547) and Arm: old, and known to every libseccomp.
+        let newer = nr.0 < 512 && self.newest_known.is_some_and(|newest| nr > newest);
+        (!newer).then_some(nr)
+    }
+}
+
+impl Profile {
+    /// What a container runtime makes of the profile on a host.
+    #[must_use]
+    pub fn evaluate(&self, host: HostArch) -> Policy {
+        let default = decision(self.default_action, self.default_errno);
+        let mut tables: BTreeMap<Abi, Table> = BTreeMap::new();
+        for &abi in host.abis() {
+            let named = self.architectures.contains(&Arch::of(abi));
+            if named || abi == host.native {
+                let stub = named || host.stub_always_native;
+                let table = Table {
+                    entries: self.entries(host, abi),
+                    stub_above: if stub { self.stub_above(host, abi) } else { None },
+                };
+                tables.insert(abi, table);
+            }
+        }
+        // libseccomp's SCMP_FLTATR_ACT_BADARCH, which no runtime changes.
+        let bad_arch = Decision { action: Action::KillThread, errno: None };
+        Policy { native: host.native, default, bad_arch, tables }
+    }
+
+    /// The highest number that any rule names, also one that is passed over for having the default action.
+    fn stub_above(&self, host: HostArch, abi: Abi) -> Option<SyscallNr> {
+        if matches!(self.default_action, Action::Allow | Action::Log | Action::Trace) {
+            return None;
+        }
+        let highest = self
+            .rules
+            .iter()
+            .flat_map(|rule| &rule.names)
+            .filter(|name| multiplexed(abi, name).is_none())
+            .filter_map(|name| host.number(abi, name))
+            .max()?;
+        // A profile that names number 0 alone has no highest number to runc.
+        (highest.0 > 0).then_some(highest)
+    }
+
+    fn entries(&self, host: HostArch, abi: Abi) -> BTreeMap<SyscallNr, Entry> {
+        let mut entries = BTreeMap::new();
+        for rule in &self.rules {
+            if same_action((rule.action, rule.errno), (self.default_action, self.default_errno)) {
+                continue;
+            }
+            for name in &rule.names {
+                for chain in chains(rule, abi) {
+                    if let Some((door, number)) = multiplexed(abi, name) {
+                        // Through the door, the call's first argument tells which call is meant.
+                        let mut inside = chain.clone();
+                        inside.conditions.retain(|condition| condition.index != 0);
+                        inside.conditions.insert(0, equal(0, number));
+                        add(&mut entries, door, inside);
+                    }
+                    if let Some(nr) = host.number(abi, name) {
+                        add(&mut entries, nr, chain);
+                    }
+                }
+            }
+        }
+        entries
+    }
+}
+
+/// One rule is one chain, unless it has two conditions on one argument: then each condition is a chain of its own.
+fn chains(rule: &Rule, abi: Abi) -> Vec<Chain> {
+    let decision = decision(rule.action, rule.errno);
+    let indices: BTreeSet<u32> = rule.args.iter().map(|arg| arg.index).collect();
+    let chain = |args: &[ArgCondition]| {
+        let mut conditions: Vec<_> = args.iter().filter_map(|arg| compared(*arg, abi)).collect();
+        conditions.sort_unstable();
+        Chain { conditions, decision }
+    };
+    if indices.len() == rule.args.len() { vec![chain(&rule.args)] } else { rule.args.chunks(1).map(chain).collect() }
+}
+
+/// The condition as the filter has it; `None` for one that always holds. 32-bit ABIs compare the lower half alone.
+fn compared(mut arg: ArgCondition, abi: Abi) -> Option<ArgCondition> {
+    if !matches!(abi, Abi::X86_64 | Abi::Aarch64) {
+        arg.value &= u64::from(u32::MAX);
+        arg.value_two &= u64::from(u32::MAX);
+    }
+    if arg.operator != Operator::MaskedEqual {
+        arg.value_two = 0;
+    } else if arg.value == 0 {
+        return None;
+    }
+    Some(arg)
+}
+
+const fn equal(index: u32, value: u64) -> ArgCondition {
+    ArgCondition { index, value, value_two: 0, operator: Operator::Equal }
+}
+
+fn add(entries: &mut BTreeMap<SyscallNr, Entry>, nr: SyscallNr, chain: Chain) {
+    match entries.get_mut(&nr) {
+        // The first rule without conditions wins over all that follow.
+        Some(Entry::Always(_)) => {}
+        Some(Entry::Chains(chains)) if !chain.conditions.is_empty() => {
+            chains.insert(chain);
+        }
+        // It also wins over all with conditions that came before.
+        Some(entry) => *entry = Entry::Always(chain.decision),
+        None if chain.conditions.is_empty() => {
+            entries.insert(nr, Entry::Always(chain.decision));
+        }
+        None => {
+            entries.insert(nr, Entry::Chains(BTreeSet::from([chain])));
+        }
+    }
+}
+
+const EPERM: u32 = 1;
+
+/// What the caller gets.
+fn decision(action: Action, errno: Option<u32>) -> Decision {
+    let errno = match action {
+        Action::Errno => Some(errno_data(errno).min(MAX_ERRNO)),
+        Action::Trace => Some(ENOSYS),
+        _ => None,
+    };
+    Decision { action, errno }
+}
+
+/// The kernel answers with no errno above it (`MAX_ERRNO`, `__seccomp_filter` in kernel/seccomp.c).
+const MAX_ERRNO: u16 = 4095;
+
+/// The 16 bits that fit beside the action; EPERM where the profile says nothing.
+#[expect(clippy::cast_possible_truncation, reason = "the runtime too keeps the lower 16 bits")]
+fn errno_data(errno: Option<u32>) -> u16 {
+    errno.unwrap_or(EPERM) as u16
+}
+
+/// The runtime passes over a rule with the default's action and errno.
+fn same_action(rule: (Action, Option<u32>), default: (Action, Option<u32>)) -> bool {
+    rule.0 == default.0
+        && (!matches!(rule.0, Action::Errno | Action::Trace) || errno_data(rule.1) == errno_data(default.1))
+}
+
+/// On i386 socket and IPC calls can also come through `socketcall` (102) and `ipc` (117): which door, and the number
+/// that stands for the call there (include/uapi/linux/net.h, ipc.h).
+fn multiplexed(abi: Abi, name: &str) -> Option<(SyscallNr, u64)> {
+    const SOCKETCALL: [&str; 20] = [
+        "socket",
+        "bind",
+        "connect",
+        "listen",
+        "accept",
+        "getsockname",
+        "getpeername",
+        "socketpair",
+        "send",
+        "recv",
+        "sendto",
+        "recvfrom",
+        "shutdown",
+        "setsockopt",
+        "getsockopt",
+        "sendmsg",
+        "recvmsg",
+        "accept4",
+        "recvmmsg",
+        "sendmmsg",
+    ];
+    const IPC: [(&str, u64); 12] = [
+        ("semop", 1),
+        ("semget", 2),
+        ("semctl", 3),
+        ("semtimedop", 4),
+        ("msgsnd", 11),
+        ("msgrcv", 12),
+        ("msgget", 13),
+        ("msgctl", 14),
+        ("shmat", 21),
+        ("shmdt", 22),
+        ("shmget", 23),
+        ("shmctl", 24),
+    ];
+    if abi != Abi::I386 {
+        return None;
+    }
+    let socket = SOCKETCALL.iter().zip(1..).find(|(call, _)| **call == name);
+    let ipc = || IPC.iter().find(|(call, _)| *call == name);
+    socket.map(|(_, number)| (SyscallNr(102), number)).or_else(|| ipc().map(|(_, number)| (SyscallNr(117), *number)))
+}
+
+impl Profile {
+    /// The names on i386 that feed the same multiplexed call as this number, and the number's own name.
+    pub(crate) fn names_behind(abi: Abi, nr: SyscallNr, names: impl Iterator<Item = String>) -> BTreeSet<String> {
+        names
+            .filter(|name| {
+                syscall::number(abi, name) == Some(nr) || multiplexed(abi, name).is_some_and(|(door, _)| door == nr)
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,180 @@
+//! A smaller profile: what was seen, and no more.
+//!
+//! Two laws, checked by the evaluator on every run: a suggestion is never wider than the active profile, and never
+//! narrower than what was seen. The way there is to keep the active profile's rules as they are and to take names out
+//! of those that let calls through: conditions, errnos and the order of rules stay what they were.
+
+mod floor;
+mod laws;
+mod shape;
+
+use crate::counters::Counters;
+use crate::profile::{HostArch, Policy, Profile, Summary};
+use crate::syscall::{Abi, SyscallNr};
+
+pub use self::floor::RuntimeFloor;
+
+/// What a suggestion is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// What was counted.
+    pub counters: &'a Counters,
+    /// The active profile; `None` for a container without a filter.
+    pub profile: Option<&'a Profile>,
+    /// Where it runs.
+    pub host: HostArch,
+    /// What the runtime needs.
+    pub floor: &'a RuntimeFloor,
+    /// What the counts stand for.
+    pub evidence: &'a Evidence,
+    /// Suggest also from a window with gaps.
+    pub allow_incomplete: bool,
+}
+
+/// What the counts stand for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// Start of counting, as text for people.
+    pub since: Option<String>,
+    /// Starts of the container in that time.
+    pub starts: u32,
+    /// Every start was counted from its first call, and nothing was lost.
+    pub complete: bool,
+    /// Calls and events known to be lost.
+    pub lost: u64,
+}
+
+/// A smaller profile, and what it rests on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suggestion {
+    /// For `--security-opt seccomp=FILE`.
+    pub profile: Profile,
+    /// What it does.
+    pub policy: Policy,
+    /// The native ABI in numbers under the active profile.
+    pub before: Summary,
+    /// And under this one.
+    pub after: Summary,
+    /// Calls that were denied meanwhile. They are not in the profile.
+    pub denied: Vec<DeniedCall>,
+    /// What people should know, one line each: evidence first.
+    pub notes: Vec<String>,
+}
+
+/// A call that was denied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeniedCall {
+    /// Calling convention.
+    pub abi: Abi,
+    /// Number.
+    pub nr: SyscallNr,
+    /// The kernel's name, or `unknown_NNN`.
+    pub name: String,
+    /// How often.
+    pub count: u64,
+    /// The errno that the caller got last.
+    pub errno: Option<u16>,
+}
+
+/// Why there is no suggestion.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SuggestError {
+    /// The record has gaps.
+    #[error(
+        "suggest: the record is incomplete ({reason}): a profile from it could stop the container; restart the \
+         container under the running daemon, or add --allow-incomplete"
+    )]
+    Incomplete {
+        /// What is missing.
+        reason: String,
+    },
+    /// Nothing was counted.
+    #[error("suggest: no call was counted yet; let the container run first")]
+    NothingSeen,
+    /// The result lets through what the active profile denies: a defect of the auditor.
+    #[error("suggest: the result would allow {name} ({abi}) where the active profile does not; please report this")]
+    Wider {
+        /// Calling convention.
+        abi: Abi,
+        /// The call.
+        name: String,
+    },
+    /// The result denies what was seen: a defect of the auditor.
+    #[error("suggest: the result would deny {name} ({abi}), which was seen to run; please report this")]
+    Narrower {
+        /// Calling convention.
+        abi: Abi,
+        /// The call.
+        name: String,
+    },
+}
+
+/// Makes a smaller profile.
+///
+/// # Errors
+/// [`SuggestError::Incomplete`] and [`SuggestError::NothingSeen`] where the record does not carry a suggestion.
+pub fn suggest(request: &Request<'_>) -> Result<Suggestion, SuggestError> {
+    refuse_gaps(request)?;
+    let active = request.profile.map_or_else(|| Policy::unconfined(request.host.native), |p| p.evaluate(request.host));
+    let seen = shape::Seen::of(request, &active);
+    if seen.calls.is_empty() {
+        return Err(SuggestError::NothingSeen);
+    }
+    let profile = shape::shrink(request, &active, &seen);
+    let policy = profile.evaluate(request.host);
+    laws::check(&active, &policy, &seen)?;
+    let denied = denied_calls(request.counters, request.profile.is_some().then_some(&active));
+    let notes = notes(request, &seen, &denied);
+    Ok(Suggestion { before: active.native_summary(), after: policy.native_summary(), profile, policy, denied, notes })
+}
+
+fn refuse_gaps(request: &Request<'_>) -> Result<(), SuggestError> {
+    let Evidence { starts, complete, lost, .. } = *request.evidence;
+    if complete || request.allow_incomplete {
+        return Ok(());
+    }
+    let reason = if lost > 0 {
+        format!("{lost} calls or events were lost")
+    } else if starts == 0 {
+        "no start of the container was seen".to_owned()
+    } else {
+        "not every start was counted from its first call".to_owned()
+    };
+    Err(SuggestError::Incomplete { reason })
+}
+
+fn denied_calls(counters: &Counters, policy: Option<&Policy>) -> Vec<DeniedCall> {
+    let rows = crate::audit::syscall_views(counters, policy, Some(policy.is_some()));
+    rows.into_iter()
+        .filter(|row| row.denied > 0)
+        .map(|row| DeniedCall { abi: row.abi, nr: row.nr, name: row.name, count: row.denied, errno: row.errno })
+        .collect()
+}
+
+fn notes(request: &Request<'_>, seen: &shape::Seen, denied: &[DeniedCall]) -> Vec<String> {
+    let Evidence { since, starts, complete, lost } = request.evidence;
+    let mut notes = vec![format!(
+        "counted since {}, {starts} {} of the container, {}",
+        since.as_deref().unwrap_or("an unknown time"),
+        if *starts == 1 { "start" } else { "starts" },
+        match (complete, lost) {
+            (true, _) => "complete".to_owned(),
+            (false, 0) => "not complete: some calls were made before counting began".to_owned(),
+            (false, lost) => format!("not complete: {lost} calls or events were lost"),
+        }
+    )];
+    if request.profile.is_none() {
+        notes.push(
+            "the container has no filter: the runtime's own set-up (mount, pivot_root, unshare, ...) cannot be told from \
+             the program's calls, and is allowed too"
+                .to_owned(),
+        );
+    }
+    for call in denied {
+        let errno = call.errno.map_or_else(String::new, |errno| format!(", errno {errno}"));
+        notes
+            .push(format!("denied meanwhile and not added: {} ({}), {} times{errno}", call.name, call.abi, call.count));
+    }
+    notes.extend(seen.notes.iter().cloned());
+    notes
+}

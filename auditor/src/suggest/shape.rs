@@ -1,0 +1,175 @@
+//! Taking names out of a profile: what must stay, and what a rule looks like afterwards.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Request;
+use crate::audit;
+use crate::profile::{Action, Arch, Entry, Policy, Profile, Rule, Verdict};
+use crate::syscall::{self, Abi, SyscallNr, display_name, known_name};
+
+/// ENOSYS: to `clone3` it makes the C library fall back to `clone`, whose flags a filter can see.
+const ENOSYS: u32 = 38;
+const EPERM: u32 = 1;
+
+/// What was seen, and what follows from it.
+pub(super) struct Seen {
+    /// Calls that reached the kernel and that the active profile does not deny.
+    pub(super) calls: BTreeSet<(Abi, SyscallNr)>,
+    /// Names that must keep the rules they have.
+    names: BTreeSet<String>,
+    /// ABIs by which anything was called, denied calls included.
+    abis: BTreeSet<Abi>,
+    /// What people should know.
+    pub(super) notes: Vec<String>,
+}
+
+impl Seen {
+    pub(super) fn of(request: &Request<'_>, active: &Policy) -> Self {
+        let native = request.host.native;
+        let mut seen =
+            Self { calls: BTreeSet::new(), names: BTreeSet::new(), abis: BTreeSet::from([native]), notes: Vec::new() };
+        let confined = Some(request.profile.is_some());
+        for (&(abi, nr), tally) in &request.counters.tallies {
+            let used = audit::is_used(tally, confined);
+            if used || tally.denials.certain() + tally.denials.supervised > 0 {
+                seen.abis.insert(abi);
+            }
+            if used {
+                seen.take(request, active, abi, nr);
+            }
+        }
+        if !seen.calls.is_empty() {
+            let floor = request.floor.calls.iter().filter(|name| {
+                syscall::number(native, name)
+                    .is_some_and(|nr| !matches!(active.verdict(native, nr), Verdict::Denied(_)))
+            });
+            seen.names.extend(floor.map(|name| (*name).to_owned()));
+        }
+        seen.abis.retain(|abi| active.contains(*abi));
+        seen
+    }
+
+    fn take(&mut self, request: &Request<'_>, active: &Policy, abi: Abi, nr: SyscallNr) {
+        let Some(name) = known_name(abi, nr) else {
+            self.notes.push(format!(
+                "{} ({abi}) was called and has no name that a profile could use; it is left out",
+                display_name(abi, nr)
+            ));
+            return;
+        };
+        if matches!(active.verdict(abi, nr), Verdict::Denied(_)) {
+            self.notes.push(format!("{name} ({abi}) ran although the active profile denies it; it is left out"));
+            return;
+        }
+        self.calls.insert((abi, nr));
+        self.names.insert(name.to_owned());
+        // What comes through a multiplexed call's door is ruled by the names behind it, unless the door is open.
+        if matches!(*active.entry(abi, nr), Entry::Chains(_))
+            && let Some(profile) = request.profile
+        {
+            let all = profile.rules.iter().flat_map(|rule| rule.names.iter().cloned());
+            self.names.extend(Profile::names_behind(abi, nr, all));
+        }
+    }
+}
+
+/// The profile without the names that nobody needs.
+pub(super) fn shrink(request: &Request<'_>, active: &Policy, seen: &Seen) -> Profile {
+    let mut profile = match request.profile {
+        None => from_nothing(seen),
+        Some(profile) if profile.default_action.denies() => restrict(profile, seen),
+        Some(profile) => invert(profile, active, seen),
+    };
+    let native = Arch::of(request.host.native);
+    let others = seen.abis.iter().map(|abi| Arch::of(*abi)).filter(|arch| *arch != native);
+    profile.architectures = std::iter::once(native).chain(others).collect();
+    if request.profile.is_some() {
+        keep_the_stub_where_it_was(request, active, seen, &mut profile);
+    }
+    profile
+}
+
+/// For a container without a filter: Docker's shape, and every name that was seen.
+fn from_nothing(seen: &Seen) -> Profile {
+    let mut rules = vec![allow(seen.names.iter().cloned().collect())];
+    if !seen.names.contains("clone3") {
+        let names = vec!["clone3".to_owned()];
+        rules.push(Rule { names, action: Action::Errno, errno: Some(ENOSYS), args: Vec::new() });
+    }
+    Profile {
+        default_action: Action::Errno,
+        default_errno: Some(EPERM),
+        architectures: Vec::new(),
+        flags: None,
+        listener_path: None,
+        listener_metadata: None,
+        rules,
+    }
+}
+
+fn allow(names: Vec<String>) -> Rule {
+    Rule { names, action: Action::Allow, errno: None, args: Vec::new() }
+}
+
+/// For a profile that denies what it does not name. Rules that deny stay whole: their errnos are part of what
+/// programs rely on.
+fn restrict(profile: &Profile, seen: &Seen) -> Profile {
+    let mut small = profile.clone();
+    for rule in &mut small.rules {
+        if !rule.action.denies() {
+            rule.names.retain(|name| seen.names.contains(name));
+        }
+    }
+    small.rules.retain(|rule| !rule.names.is_empty());
+    small
+}
+
+/// For a profile that allows what it does not name: it stays, and every call of the tables that it allows and nobody
+/// used is denied in so many words. Calls that no table knows stay allowed.
+fn invert(profile: &Profile, active: &Policy, seen: &Seen) -> Profile {
+    let mut small = profile.clone();
+    let seen_names = &seen.names;
+    let unseen: BTreeSet<&str> = seen
+        .abis
+        .iter()
+        .flat_map(|abi| syscall::all(*abi).map(move |(nr, name)| (*abi, nr, name)))
+        .filter(|(abi, nr, _)| !matches!(active.verdict(*abi, *nr), Verdict::Denied(_)))
+        .map(|(_, _, name)| name)
+        .filter(|name| !seen_names.contains(*name))
+        .collect();
+    for rule in &mut small.rules {
+        rule.names.retain(|name| !unseen.contains(name.as_str()));
+    }
+    small.rules.retain(|rule| !rule.names.is_empty());
+    let (clone3, names): (Vec<_>, Vec<_>) = unseen.into_iter().map(str::to_owned).partition(|name| name == "clone3");
+    for (names, errno) in [(names, EPERM), (clone3, ENOSYS)] {
+        if !names.is_empty() {
+            small.rules.push(Rule { names, action: Action::Errno, errno: Some(errno), args: Vec::new() });
+        }
+    }
+    small
+}
+
+/// runc answers ENOSYS to every number above the highest one that a profile names. With fewer names that would change
+/// the errno of calls between the two; so the highest one stays named, with the default action, which denies it and
+/// is no rule of the filter.
+fn keep_the_stub_where_it_was(request: &Request<'_>, active: &Policy, seen: &Seen, small: &mut Profile) {
+    let policy = small.evaluate(request.host);
+    let mut names = BTreeMap::new();
+    for &abi in &seen.abis {
+        let Some(highest) = active.stub_above(abi) else { continue };
+        if policy.stub_above(abi) != Some(highest)
+            && let Some(name) = known_name(abi, highest)
+        {
+            names.insert(name.to_owned(), ());
+        }
+    }
+    if !names.is_empty() {
+        small.rules.push(Rule {
+            names: names.into_keys().collect(),
+            action: small.default_action,
+            errno: small.default_errno,
+            args: Vec::new(),
+        });
+    }
+}
