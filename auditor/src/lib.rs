@@ -8,6 +8,8 @@ pub mod container;
 pub mod control;
 pub mod counters;
 pub mod docker;
+#[cfg(test)]
+mod golden;
 pub mod http;
 pub mod kernel;
 pub mod metrics;

@@ -3,6 +3,10 @@
 //! Every output is a function of its arguments: the same snapshot gives the same bytes, so each has a golden test.
 
 pub mod escape;
+pub mod json;
+pub mod ps;
 pub mod resolve;
+pub mod show;
 pub mod snapshot;
+pub mod table;
 pub mod view;
