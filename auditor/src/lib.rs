@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod bundle;
 pub mod cgroupfs;
+pub mod cli;
 pub mod config;
 pub mod container;
 pub mod control;

@@ -1,0 +1,183 @@
+//! What was typed, turned into a call into the library; one file a verb.
+//!
+//! stdout carries data and nothing else, stderr carries notes and errors, one line each. Exit codes are part of the
+//! contract: see [`Outcome`] and [`Error`].
+
+mod completions;
+mod man;
+mod output;
+mod ps;
+mod show;
+mod suggest;
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use thiserror::Error;
+use tracing::level_filters::LevelFilter;
+
+use crate::control::{self, ClientError, FailureKind, Request, Response};
+use output::Output;
+
+/// How long a command waits for the daemon.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Says what the containers' seccomp profiles denied, what they allow for nothing, and which smaller profile would do.
+#[derive(Debug, Parser)]
+#[command(name = "auditor", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 clean, 1 findings, 2 error, 3 this host cannot be audited.")]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Args)]
+struct Global {
+    /// The daemon's control socket
+    #[arg(long, global = true, value_name = "PATH", env = "AUDITOR_SOCKET", default_value = control::DEFAULT_SOCKET)]
+    socket: PathBuf,
+    /// How to write the answer
+    #[arg(short, long, global = true, value_name = "FORMAT", value_enum, default_value_t = Format::Table)]
+    output: Format,
+    /// Do not cut long names and ids
+    #[arg(long, global = true)]
+    no_trunc: bool,
+    /// When to use colour (auto: on a terminal, unless NO_COLOR is set)
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = Colour::Auto)]
+    color: Colour,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Table,
+    /// For scripts: an array of objects
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Colour {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Containers at a glance
+    Ps,
+    /// One container, syscall by syscall
+    Show(show::Arguments),
+    /// A smaller profile: JSON on stdout and nothing else
+    Suggest(suggest::Arguments),
+    /// Write a shell completion script to stdout
+    Completions(completions::Arguments),
+    /// Write the man pages into a directory
+    Man(man::Arguments),
+}
+
+/// How a command ended that did what it was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing to complain of.
+    Clean,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Clean => Self::SUCCESS,
+        }
+    }
+}
+
+/// Why a command could not do it.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The daemon did not answer, or said no.
+    #[error(transparent)]
+    Daemon(#[from] ClientError),
+    /// It answered something else.
+    #[error("the daemon answered another question; are the daemon and this command of one version?")]
+    WrongAnswer,
+    /// stdout or a file could not be written.
+    #[error("writing {what}: {source}")]
+    Write {
+        /// Where to.
+        what: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A value has no JSON form.
+    #[error("writing JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+impl Error {
+    /// Whoever read our output has gone, as `head` does: not worth a word.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        matches!(self, Self::Write { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// The exit code of the contract.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            _ if self.is_quiet() => ExitCode::SUCCESS,
+            // Less sure than was demanded: a finding, not a failure.
+            Self::Daemon(ClientError::Failed(failure)) if failure.kind == FailureKind::Incomplete => ExitCode::from(1),
+            _ => ExitCode::from(2),
+        }
+    }
+}
+
+/// Reads the command line; ends the process with usage or version where that was asked for or needed.
+#[must_use]
+pub fn parse() -> Cli {
+    Cli::parse()
+}
+
+impl Cli {
+    /// What is logged unless `AUDITOR_LOG` says otherwise: a command is silent but for its errors.
+    #[must_use]
+    pub const fn log_level(&self) -> LevelFilter {
+        LevelFilter::WARN
+    }
+
+    /// Does what was typed.
+    ///
+    /// # Errors
+    /// When it cannot be done; the message is for the user.
+    pub fn run(self) -> Result<Outcome, Error> {
+        let out = Output::new(&self.global);
+        match self.verb {
+            Verb::Ps => ps::run(&self.global, &out),
+            Verb::Show(arguments) => show::run(&self.global, &out, &arguments),
+            Verb::Suggest(arguments) => suggest::run(&self.global, &out, &arguments),
+            Verb::Completions(arguments) => completions::run(&out, &arguments),
+            Verb::Man(arguments) => man::run(&arguments),
+        }
+    }
+}
+
+fn ask(global: &Global, request: &Request) -> Result<Response, Error> {
+    Ok(control::call(&global.socket, request, PATIENCE)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}
