@@ -1,0 +1,198 @@
+//! The control socket against good, bad and slow clients.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod fixture;
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use auditor::control::{self, ClientError, FailureKind, Request, Response, Source};
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A served socket in a directory of its own; the server ends with the runtime.
+struct Daemon {
+    path: PathBuf,
+    _directory: tempfile::TempDir,
+    _runtime: fixture::Background,
+}
+
+fn daemon() -> Daemon {
+    let runtime = fixture::Background::start();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("auditor.sock");
+    let inside = runtime.enter();
+    let listener = control::bind(&path, None).unwrap();
+    let source = fixture::source(fixture::snapshot());
+    runtime.spawn(control::serve(listener, source));
+    drop(inside);
+    Daemon { path, _directory: directory, _runtime: runtime }
+}
+
+fn refused(daemon: &Daemon, request: &Request) -> (FailureKind, String) {
+    match control::call(&daemon.path, request, PATIENCE) {
+        Err(ClientError::Failed(failure)) => (failure.kind, failure.message),
+        other => panic!("expected a failure, got {other:?}"),
+    }
+}
+
+#[test]
+fn every_request_has_its_answer() {
+    let daemon = daemon();
+    let call = |request| control::call(&daemon.path, &request, PATIENCE).unwrap();
+    let Response::Containers { containers } = call(Request::Ps) else { panic!("not containers") };
+    assert_eq!(containers.len(), 3);
+    assert!(containers.iter().all(|container| container.syscalls.is_none()));
+    let Response::Container { container } = call(Request::Show { container: "shell".to_owned() }) else {
+        panic!("not a container")
+    };
+    assert_eq!(*container, fixture::snapshot().containers[0]);
+    let image = Request::Suggest { container: "busybox:1.35".to_owned(), allow_incomplete: true };
+    let Response::Suggestion(answer) = call(image) else { panic!("not a suggestion") };
+    assert_eq!(answer.notes, ["2 containers, one start"]);
+    let Response::Health(health) = call(Request::Health) else { panic!("not health") };
+    assert_eq!(*health, fixture::snapshot().health);
+}
+
+#[test]
+fn refusals_have_their_kind() {
+    let daemon = daemon();
+    let show = |container: &str| Request::Show { container: container.to_owned() };
+    assert_eq!(refused(&daemon, &show("shel")).0, FailureKind::NoSuchContainer);
+    assert_eq!(refused(&daemon, &show("ab")).0, FailureKind::Ambiguous);
+    let suggest = Request::Suggest { container: "ops".to_owned(), allow_incomplete: false };
+    assert_eq!(refused(&daemon, &suggest).0, FailureKind::Incomplete);
+}
+
+#[test]
+fn nonsense_is_a_bad_request_and_the_connection_goes_on() {
+    let daemon = daemon();
+    let mut stream = UnixStream::connect(&daemon.path).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut answers = BufReader::new(stream.try_clone().unwrap());
+    for request in ["", "null", "{\"ask\":\"reboot\"}", "{\"ask\":\"show\",\"container\":1}", "\u{fffd}"] {
+        writeln!(stream, "{request}").unwrap();
+        let mut answer = String::new();
+        answers.read_line(&mut answer).unwrap();
+        assert!(answer.contains("\"kind\":\"bad_request\""), "{request:?}: {answer}");
+    }
+    writeln!(stream, "{{\"ask\":\"health\"}}").unwrap();
+    let mut answer = String::new();
+    answers.read_line(&mut answer).unwrap();
+    assert!(answer.starts_with("{\"answer\":\"health\""), "{answer}");
+}
+
+#[test]
+fn a_request_without_end_is_cut_off() {
+    let daemon = daemon();
+    let mut stream = UnixStream::connect(&daemon.path).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    // The daemon stops reading: the rest of the flood fails or is dropped.
+    let _ = stream.write_all(&vec![b'x'; 1 << 20]);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    assert!(answer.is_empty() || String::from_utf8_lossy(&answer).contains("bad_request"));
+    assert!(control::call(&daemon.path, &Request::Ps, PATIENCE).is_ok());
+}
+
+#[test]
+fn silent_clients_hold_nobody_up() {
+    let daemon = daemon();
+    let silent: Vec<UnixStream> = (0..100).map(|_| UnixStream::connect(&daemon.path).unwrap()).collect();
+    let began = Instant::now();
+    assert!(control::call(&daemon.path, &Request::Ps, PATIENCE).is_ok());
+    assert!(began.elapsed() < Duration::from_secs(2));
+    drop(silent);
+}
+
+#[test]
+fn one_client_too_many_is_told_so() {
+    let daemon = daemon();
+    let mut clients: Vec<UnixStream> = (0..140).map(|_| UnixStream::connect(&daemon.path).unwrap()).collect();
+    let last = clients.last_mut().unwrap();
+    last.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut answer = String::new();
+    last.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("\"kind\":\"busy\""), "{answer}");
+}
+
+#[test]
+fn a_main_loop_that_does_not_answer_is_busy() {
+    let runtime = fixture::Background::start();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("auditor.sock");
+    let (source, _unanswered) = Source::new(1, Duration::from_millis(50));
+    {
+        let _inside = runtime.enter();
+        runtime.spawn(control::serve(control::bind(&path, None).unwrap(), source));
+    }
+    for words in ["did not answer in time", "too many requests"] {
+        let error = control::call(&path, &Request::Ps, PATIENCE).unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn the_socket_is_for_owner_and_group_and_goes_with_the_daemon() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("auditor.sock");
+    let listener = control::bind(&path, None).unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+    drop(listener);
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn a_second_daemon_is_refused_and_a_dead_one_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("auditor.sock");
+    let first = control::bind(&path, None).unwrap();
+    let error = control::bind(&path, None).unwrap_err();
+    assert!(error.to_string().ends_with("is taken: another auditor daemon runs; stop it or give --socket"), "{error}");
+    assert!(path.exists(), "the loser must leave the winner's socket alone");
+    drop(first);
+
+    // As after kill -9: the socket is there and nobody listens.
+    drop(UnixListener::bind(&path).unwrap());
+    assert!(path.exists());
+    drop(control::bind(&path, None).unwrap());
+
+    // Somebody else's socket, without our lock.
+    let foreign = UnixListener::bind(&path).unwrap();
+    assert!(control::bind(&path, None).unwrap_err().to_string().contains("is taken"));
+    drop(foreign);
+}
+
+#[tokio::test]
+async fn a_file_in_the_way_is_not_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("auditor.sock");
+    std::fs::write(&path, "precious").unwrap();
+    assert!(control::bind(&path, None).unwrap_err().to_string().contains("is not a socket"));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+}
+
+#[test]
+fn an_answer_that_is_none_is_one_clear_line() {
+    let directory = tempfile::tempdir().unwrap();
+    for (answer, words) in [
+        ("", "the connection closed before the answer"),
+        ("HTTP/1.1 400 Bad Request\n", "are both of one version?"),
+        ("{\"answer\":\"later\"}\n", "are both of one version?"),
+    ] {
+        let path = directory.path().join("other.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            BufReader::new(stream.try_clone().unwrap()).read_line(&mut String::new()).unwrap();
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        let error = control::call(&path, &Request::Ps, PATIENCE).unwrap_err().to_string();
+        server.join().unwrap();
+        assert!(error.contains(words) && !error.contains('\n'), "{error}");
+        std::fs::remove_file(&path).unwrap();
+    }
+}
