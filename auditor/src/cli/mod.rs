@@ -19,6 +19,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 
+use crate::config::Config;
 use crate::control::{self, ClientError, FailureKind, Request, Response};
 use output::Output;
 
@@ -39,7 +40,7 @@ pub struct Cli {
 #[derive(Debug, Args)]
 struct Global {
     /// The daemon's control socket
-    #[arg(long, global = true, value_name = "PATH", env = "AUDITOR_SOCKET", default_value = control::DEFAULT_SOCKET)]
+    #[arg(long, global = true, value_name = "PATH", env = "AUDITOR_SOCKET", default_value = Config::DEFAULT_SOCKET)]
     socket: PathBuf,
     /// How to write the answer
     #[arg(short, long, global = true, value_name = "FORMAT", value_enum, default_value_t = Format::Table)]

@@ -13,6 +13,3 @@ pub use client::{ClientError, call};
 pub use protocol::{Failure, FailureKind, Request, Response, SuggestAnswer};
 pub use server::{BindError, Listener, bind, serve};
 pub use source::{Query, Source, SourceError, SuggestQuery};
-
-/// Where the daemon listens unless told otherwise.
-pub const DEFAULT_SOCKET: &str = "/run/auditor/auditor.sock";
