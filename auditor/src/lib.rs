@@ -8,6 +8,7 @@ pub mod config;
 pub mod container;
 pub mod control;
 pub mod counters;
+pub mod daemon;
 pub mod docker;
 #[cfg(test)]
 mod golden;

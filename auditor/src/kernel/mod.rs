@@ -9,7 +9,8 @@ mod record;
 mod slot;
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsRawFd, RawFd};
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
 
 pub use auditor_ebpf::{EVENT_NO_SLOT, EVENT_SLOT_REMOVED, EVENT_SLOT_TAKEN};
 pub use empty::EmptyPair;
@@ -17,6 +18,8 @@ pub use error::KernelError;
 pub use offset::VMLINUX_BTF;
 pub use program::ProgramStatus;
 pub use slot::{SlotOwner, SlotState};
+
+use object::{Object as _, ObjectSection as _};
 
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuHashMap, Queue, RingBuf};
 use aya::{Btf, Ebpf, EbpfLoader};
@@ -26,14 +29,11 @@ use record::{
     OffsetsRecord, SlotRecord,
 };
 
+use crate::container::CgroupId;
 use crate::syscall::{Abi, SyscallNr};
 
 /// The programs, built by `cargo xtask build-ebpf` from `auditor-ebpf`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("auditor.bpf.o");
-
-/// A cgroup's 64-bit id, unique within the default hierarchy (`kernfs_node.id`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CgroupId(pub u64);
 
 /// Number of a slot: where the counters of one container cgroup are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -168,16 +168,26 @@ impl Kernel {
         Ok(refused)
     }
 
+    /// Hash of the sources that the programs were built from, in hex: what `cargo xtask build-ebpf` put into them.
+    #[must_use]
+    pub fn source_hash() -> Option<String> {
+        let object = object::File::parse(OBJECT).ok()?;
+        let hash = object.section_by_name("source_hash")?.data().ok()?;
+        String::from_utf8(hash.to_vec()).ok()
+    }
+
     /// How many containers fit.
     #[must_use]
     pub const fn slot_count(&self) -> u32 {
         self.slot_count
     }
 
-    /// The file descriptor that becomes readable when there are events.
-    #[must_use]
-    pub fn event_fd(&self) -> RawFd {
-        self.events.as_raw_fd()
+    /// A file descriptor that becomes readable when there are events.
+    ///
+    /// # Errors
+    /// When the process has no more file descriptors.
+    pub fn event_fd(&self) -> io::Result<OwnedFd> {
+        self.events.as_fd().try_clone_to_owned()
     }
 
     /// The next event that has been reported, if any.

@@ -21,8 +21,9 @@ const SEED: &str = "seed";
 pub struct ProgramStatus {
     /// Its name, which is also its tracepoint's.
     pub name: &'static str,
-    /// Whether the kernel still has it.
-    pub loaded: bool,
+    /// Whether it is loaded; it is attached for as long, since nobody but its owner can take a link of this kind away
+    /// (`bpf_raw_tp_link_lops` in `kernel/bpf/syscall.c` has no detach).
+    pub attached: bool,
     /// How often it ran; `None` while the kernel keeps no statistics (`kernel.bpf_stats_enabled`).
     pub runs: Option<u64>,
     /// For how long, in seconds.
@@ -74,7 +75,7 @@ pub fn statuses(ebpf: &Ebpf) -> Vec<ProgramStatus> {
         let nanoseconds = fdinfo.as_deref().and_then(|text| number(text, "run_time_ns:"));
         ProgramStatus {
             name,
-            loaded: fdinfo.is_some(),
+            attached: fdinfo.is_some(),
             runs,
             #[expect(
                 clippy::cast_precision_loss,

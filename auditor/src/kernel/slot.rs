@@ -7,7 +7,8 @@ use aya::maps::{MapError, PerCpuValues};
 use aya::util::nr_cpus;
 
 use super::record::{FilterRecord, NativeCountsRecord, SlotRecord};
-use super::{CgroupId, CountersBySlot, Kernel, KernelError, SlotNr, decode, program};
+use super::{CountersBySlot, Kernel, KernelError, SlotNr, decode, program};
+use crate::container::CgroupId;
 use crate::counters::Counters;
 
 /// Whether the container of a slot is still there.

@@ -1,0 +1,130 @@
+//! Answers to what the control socket and the web server ask.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::ledger::Ledger;
+use crate::cgroupfs::Hierarchy;
+use crate::container::ContainerId;
+use crate::control::{Failure, FailureKind, SuggestAnswer, SuggestQuery};
+use crate::counters::Counters;
+use crate::kernel::Kernel;
+use crate::profile::HostArch;
+use crate::report::snapshot::{Build, CgroupMode, Health, ProgramHealth, Snapshot};
+use crate::report::view::ProfileKind;
+use crate::suggest::{self, Evidence, Request, RuntimeFloor, SuggestError};
+
+/// All that is known now.
+pub fn snapshot(ledger: &Ledger, kernel: &Kernel, hierarchy: Hierarchy) -> Arc<Snapshot> {
+    let engine = ledger.engine.as_ref();
+    Arc::new(Snapshot {
+        containers: ledger.shown().map(|record| record.view(engine)).collect(),
+        health: health(ledger, kernel, hierarchy),
+    })
+}
+
+fn health(ledger: &Ledger, kernel: &Kernel, hierarchy: Hierarchy) -> Health {
+    let losses = ledger.losses();
+    let programs: Vec<ProgramHealth> = kernel
+        .programs()
+        .into_iter()
+        .map(|program| ProgramHealth {
+            name: program.name.to_owned(),
+            attached: program.attached,
+            runs: program.runs,
+            run_seconds: program.run_seconds,
+        })
+        .collect();
+    let slots_used = u32::try_from(ledger.slots_used()).unwrap_or(u32::MAX);
+    let mut not_ready: Vec<String> = programs
+        .iter()
+        .filter(|program| !program.attached)
+        .map(|program| format!("the kernel program {} is not attached; restart the daemon", program.name))
+        .collect();
+    if slots_used >= kernel.slot_count() {
+        not_ready.push(format!(
+            "all {slots_used} slots are in use, further containers are not counted; raise --max-containers"
+        ));
+    }
+    Health {
+        build: Build { ebpf_source: Kernel::source_hash(), ..Build::default() },
+        docker_up: ledger.docker_error.is_none(),
+        docker_error: ledger.docker_error.clone(),
+        cgroup_mode: match hierarchy {
+            Hierarchy::Unified => CgroupMode::Unified,
+            Hierarchy::Hybrid => CgroupMode::Hybrid,
+        },
+        slots: kernel.slot_count(),
+        slots_used,
+        untracked_cgroups: losses.untracked_cgroup,
+        lost_events: BTreeMap::from([
+            ("task_storage".to_owned(), losses.task_storage),
+            ("foreign_table_full".to_owned(), losses.foreign),
+            ("denial_table_full".to_owned(), losses.denial),
+            ("ambiguous_exit".to_owned(), losses.ambiguous_exit),
+            ("program_recursion".to_owned(), losses.recursion),
+            ("event_ring_full".to_owned(), losses.event),
+            ("docker_event".to_owned(), ledger.lost_docker_events),
+        ]),
+        programs,
+        not_ready,
+    }
+}
+
+/// A smaller profile for containers that were started with the same one.
+pub fn suggestion(ledger: &Ledger, query: &SuggestQuery) -> Result<SuggestAnswer, Failure> {
+    let none = || Failure::new(FailureKind::NoSuchContainer, "the container is gone; its numbers went with it");
+    let ids: Vec<ContainerId> = query.containers.iter().filter_map(|id| ContainerId::parse(id).ok()).collect();
+    let records: Vec<_> = ids.iter().filter_map(|id| ledger.record(*id)).collect();
+    let first = records.first().ok_or_else(none)?;
+    let engine = ledger.engine.as_ref();
+    let kind = first.declared.view(first.container.as_ref(), engine).kind;
+    let active = first.declared.active();
+    if active.is_none() && !matches!(kind, ProfileKind::Unconfined | ProfileKind::Privileged) {
+        return Err(Failure::new(
+            FailureKind::NoProfile,
+            "the container's active profile is not known, so nothing can be suggested against it; is the daemon allowed \
+             to read the container's bundle? (auditor doctor)",
+        ));
+    }
+    let sha256 = active.map(|active| active.sha256.as_str());
+    if records.iter().any(|record| record.declared.active().map(|active| active.sha256.as_str()) != sha256) {
+        return Err(Failure::new(
+            FailureKind::Ambiguous,
+            "the containers of this image run under different profiles; name one of the containers",
+        ));
+    }
+    let mut counters = Counters::default();
+    let mut evidence = Evidence { complete: true, ..Evidence::default() };
+    for record in &records {
+        counters.merge(&record.counters());
+        let one = record.evidence();
+        evidence.since = match (evidence.since, one.since) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        evidence.starts += one.starts;
+        evidence.complete &= one.complete;
+        evidence.lost += one.lost;
+    }
+    let request = Request {
+        counters: &counters,
+        profile: active.map(|active| &active.profile),
+        host: HostArch::NATIVE,
+        floor: &RuntimeFloor::RUNC,
+        evidence: &evidence,
+        allow_incomplete: query.allow_incomplete,
+    };
+    match suggest::suggest(&request) {
+        Ok(suggestion) => {
+            Ok(SuggestAnswer { profile_json: suggestion.profile.render_docker(), notes: suggestion.notes })
+        }
+        Err(error) => Err(Failure::new(
+            match error {
+                SuggestError::Incomplete { .. } | SuggestError::NothingSeen => FailureKind::Incomplete,
+                SuggestError::Wider { .. } | SuggestError::Narrower { .. } => FailureKind::Internal,
+            },
+            error.to_string(),
+        )),
+    }
+}

@@ -1,0 +1,46 @@
+//! What can keep the daemon from running.
+
+use crate::cgroupfs::CgroupError;
+use crate::kernel::KernelError;
+use crate::{control, http};
+
+/// Why the daemon does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The host cannot be audited.
+    #[error("{0}")]
+    Kernel(#[from] KernelError),
+    /// There is no cgroup hierarchy to tell containers apart by.
+    #[error("{0}")]
+    Cgroup(#[from] CgroupError),
+    /// This process sees a part of the hierarchy only.
+    #[error(
+        "{0} is a cgroup namespace's part of the hierarchy; start the daemon outside of containers, or with --cgroupns=host"
+    )]
+    PartOfHierarchy(String),
+    /// The control socket.
+    #[error("{0}")]
+    Control(#[from] control::BindError),
+    /// The web server.
+    #[error("{0}")]
+    Http(#[from] http::BindError),
+    /// The group of the control socket.
+    #[error("no group {0:?} for the control socket; create it or change socket_group")]
+    NoGroup(String),
+    /// Something the system did not let it do.
+    #[error("{doing}: {source}")]
+    System {
+        /// What was being done.
+        doing: &'static str,
+        /// Why it did not work.
+        source: std::io::Error,
+    },
+}
+
+impl DaemonError {
+    /// Whether the host as it is cannot be audited at all (exit code 3).
+    #[must_use]
+    pub const fn host_cannot_be_audited(&self) -> bool {
+        matches!(self, Self::Kernel(_) | Self::Cgroup(_) | Self::PartOfHierarchy(_))
+    }
+}

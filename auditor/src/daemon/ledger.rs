@@ -1,0 +1,250 @@
+//! All containers, and which slot counts which of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tracing::{debug, info, warn};
+
+use super::profile::Declared;
+use super::record::Record;
+use crate::bundle::{Bundle, BundleError};
+use crate::cgroupfs;
+use crate::container::{CgroupId, ContainerId};
+use crate::docker::{Change, Container, Engine};
+use crate::kernel::{Kernel, KernelError, Losses, SlotNr, SlotState};
+use crate::procfs;
+
+/// How long a removed container's numbers stay: Prometheus has scraped them by then.
+const GRACE: Duration = Duration::from_secs(300);
+/// How many removed containers stay at most: a loop of failing starts fills no memory.
+const GONE_LIMIT: usize = 1_000;
+
+/// All that the daemon knows.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    records: BTreeMap<ContainerId, Record>,
+    slots: BTreeMap<SlotNr, ContainerId>,
+    /// Containers of cgroups that were there before the daemon: the kernel half does not know their names.
+    adopted: BTreeMap<CgroupId, ContainerId>,
+    /// The engine, once it has answered.
+    pub engine: Option<Engine>,
+    /// Why it does not answer now.
+    pub docker_error: Option<String>,
+    /// Engine events that could not be understood.
+    pub lost_docker_events: u64,
+    losses: Losses,
+}
+
+impl Ledger {
+    /// Nothing known, the engine not heard of.
+    pub fn new() -> Self {
+        Self { docker_error: Some("not connected yet".to_owned()), ..Self::default() }
+    }
+
+    /// The containers to show: those that were counted, and those that run.
+    pub fn shown(&self) -> impl Iterator<Item = &Record> {
+        self.records.values().filter(|record| {
+            record.was_counted() || record.container.as_ref().and_then(|c| c.state.as_deref()) == Some("running")
+        })
+    }
+
+    /// One container.
+    pub fn record(&self, id: ContainerId) -> Option<&Record> {
+        self.records.get(&id)
+    }
+
+    /// Slots in use.
+    pub fn slots_used(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// What could not be counted so far.
+    pub const fn losses(&self) -> &Losses {
+        &self.losses
+    }
+
+    /// A cgroup that exists already belongs to this container.
+    pub fn adopt(&mut self, cgroup: CgroupId, id: ContainerId) {
+        self.adopted.insert(cgroup, id);
+    }
+
+    /// No slot could be had for a container.
+    pub fn refuse(&mut self, cgroup: CgroupId) {
+        if let Some(id) = self.adopted.remove(&cgroup) {
+            self.record_mut(id).not_counted();
+        }
+    }
+
+    /// Takes in what the kernel half knows: new slots, all counters, and slots whose container is gone, which are read
+    /// a last time and given back. Returns the containers that are new in a slot.
+    ///
+    /// # Errors
+    /// When a map cannot be used.
+    pub fn sync(&mut self, kernel: &mut Kernel, now: Timestamp) -> Result<Vec<ContainerId>, KernelError> {
+        // Owners first: a slot that is marked as removed by now gets no more counts.
+        let owners = kernel.owners()?;
+        let mut new = Vec::new();
+        for (slot, owner) in &owners {
+            if self.slots.contains_key(slot) {
+                continue;
+            }
+            let id = self
+                .adopted
+                .get(&owner.cgroup)
+                .copied()
+                .or_else(|| cgroupfs::container_id_of(&format!("/{}", owner.name)));
+            // The kernel half gives slots to names of this form only.
+            let Some(id) = id else { continue };
+            self.slots.insert(*slot, id);
+            self.record_mut(id).slot_taken(*slot, Duration::from_nanos(owner.since_ns), owner.from_first_call);
+            new.push(id);
+        }
+        for (slot, counters) in kernel.counters(&owners.keys().copied().collect())? {
+            let Some(record) = self.slots.get(&slot).and_then(|id| self.records.get_mut(id)) else { continue };
+            record.counted(slot, counters, now);
+            if record.always_allowed.is_none() {
+                record.always_allowed = kernel.always_allowed(slot)?;
+            }
+        }
+        self.take_losses(kernel.losses()?);
+        let removed: BTreeSet<SlotNr> =
+            owners.iter().filter(|(_, owner)| owner.state == SlotState::Removed).map(|(slot, _)| *slot).collect();
+        if !removed.is_empty() {
+            kernel.release(&removed)?;
+            for slot in removed {
+                if let Some(record) = self.slots.remove(&slot).and_then(|id| self.records.get_mut(&id)) {
+                    record.slot_released(slot);
+                }
+                self.adopted.remove(&owners[&slot].cgroup);
+            }
+        }
+        Ok(new)
+    }
+
+    fn take_losses(&mut self, losses: Losses) {
+        let calls = losses.of_counts() - self.losses.of_counts();
+        if calls > 0 {
+            warn!(calls, "calls were lost: the numbers of the containers that run now are too small");
+            self.records.values_mut().for_each(|record| record.lost(calls));
+        }
+        let cgroups = losses.untracked_cgroup - self.losses.untracked_cgroup;
+        if cgroups > 0 {
+            warn!(cgroups, "containers are not counted: all slots are in use; raise --max-containers");
+        }
+        self.losses = losses;
+    }
+
+    /// Takes in what the engine says. Returns the containers whose profile should be read.
+    pub fn engine_says(&mut self, change: Change, now: Duration) -> Vec<ContainerId> {
+        match change {
+            Change::Connected { engine, containers } => {
+                info!(
+                    version = engine.version.as_deref().unwrap_or("unknown"),
+                    containers = containers.len(),
+                    "docker answers"
+                );
+                self.engine = Some(engine);
+                self.docker_error = None;
+                let present: BTreeSet<ContainerId> = containers.iter().map(|container| container.id).collect();
+                for record in self.records.values_mut().filter(|record| record.container.is_some()) {
+                    if !record.container.as_ref().is_some_and(|container| present.contains(&container.id)) {
+                        record.gone_since.get_or_insert(now);
+                    }
+                }
+                containers.into_iter().filter_map(|container| self.updated(container)).collect()
+            }
+            Change::Updated(container) => self.updated(container).into_iter().collect(),
+            Change::Removed(id) => {
+                if let Some(record) = self.records.get_mut(&id) {
+                    record.gone_since.get_or_insert(now);
+                }
+                Vec::new()
+            }
+            Change::Lost(events) => {
+                warn!(events, "events of docker were not understood");
+                self.lost_docker_events += events;
+                Vec::new()
+            }
+            Change::Disconnected(reason) => {
+                warn!(reason, "docker does not answer; counting goes on");
+                self.docker_error = Some(reason);
+                Vec::new()
+            }
+        }
+    }
+
+    /// The id, when there is a process whose bundle or filter was not looked at yet.
+    fn updated(&mut self, container: Container) -> Option<ContainerId> {
+        let id = container.id;
+        let record = self.record_mut(id);
+        record.gone_since = None;
+        let pid = container.pid;
+        record.container = Some(container);
+        let unread = matches!(record.declared, Declared::Unread) || record.seccomp.is_none();
+        (pid.is_some() && unread).then_some(id)
+    }
+
+    /// Takes in what a container's bundle says.
+    pub fn bundle_says(&mut self, id: ContainerId, bundle: Result<Bundle, BundleError>) {
+        let Some(record) = self.records.get_mut(&id) else { return };
+        match bundle {
+            Ok(bundle) => {
+                let (declared, wrong) = Declared::of_bundle(&bundle);
+                if let Some(wrong) = wrong {
+                    warn!(container = %id.short(), wrong, "the container's seccomp profile cannot be read");
+                }
+                record.declared = declared;
+            }
+            Err(BundleError::NotFound(_)) => {
+                debug!(container = %id.short(), "no bundle: the container is gone already");
+            }
+            Err(error) => warn!(container = %id.short(), %error, "the container's bundle cannot be read"),
+        }
+    }
+
+    /// The process to look at for a container's filter.
+    pub fn pid_of(&self, id: ContainerId) -> Option<u32> {
+        self.records.get(&id)?.container.as_ref()?.pid
+    }
+
+    /// Reads what `/proc` says about the first process of every running container that was not looked at yet.
+    pub fn look_at_processes(&mut self) {
+        for (id, record) in &mut self.records {
+            if record.seccomp.is_some() || !record.is_live() {
+                continue;
+            }
+            let Some(pid) = record.container.as_ref().and_then(|container| container.pid) else { continue };
+            // The number may be somebody else's by now: only a process in the container's own cgroup counts, asked
+            // before and after.
+            let own = || procfs::cgroup_of(pid).is_ok_and(|path| procfs::path_is_of(&path, *id));
+            if own()
+                && let Ok(status) = procfs::seccomp_status(pid)
+                && own()
+            {
+                record.seccomp = Some(status);
+            }
+        }
+    }
+
+    /// Forgets containers that are gone for long, and the oldest of too many.
+    pub fn forget_gone(&mut self, now: Duration) {
+        let mut gone: Vec<(Duration, ContainerId)> = self
+            .records
+            .iter()
+            .filter(|(_, record)| !record.is_live())
+            .filter_map(|(id, record)| Some((record.gone_since?, *id)))
+            .collect();
+        gone.sort();
+        let too_many = gone.len().saturating_sub(GONE_LIMIT);
+        for (at, (since, id)) in gone.into_iter().enumerate() {
+            if at < too_many || now.saturating_sub(since) > GRACE {
+                self.records.remove(&id);
+            }
+        }
+    }
+
+    fn record_mut(&mut self, id: ContainerId) -> &mut Record {
+        self.records.entry(id).or_insert_with(|| Record::new(id))
+    }
+}

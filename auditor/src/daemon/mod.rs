@@ -1,0 +1,240 @@
+//! The daemon: one loop that takes a closed set of events, and the state they change.
+//!
+//! Everything that blocks for long happens elsewhere (the engine in its own task, bundles on a thread of their own);
+//! the loop reads the kernel's counters, which never waits.
+
+mod answer;
+mod error;
+mod ledger;
+mod profile;
+mod record;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{error, info, warn};
+
+pub use error::DaemonError;
+
+use crate::bundle::{self, Bundle, BundleError};
+use crate::cgroupfs::{CgroupDir, Root};
+use crate::config::Config;
+use crate::container::{CgroupId, ContainerId};
+use crate::control::{Query, Source};
+use crate::docker::{Change, Feed, Pace};
+use crate::kernel::{Kernel, KernelEvent};
+use crate::{control, http, metrics, procfs};
+use ledger::Ledger;
+
+/// Questions that may wait for the loop.
+const QUERIES_WAITING: usize = 64;
+/// How long a question may wait.
+const QUERY_DEADLINE: Duration = Duration::from_secs(5);
+/// Changes of the engine that may wait for the loop.
+const CHANGES_WAITING: usize = 1024;
+
+/// What the loop reacts to.
+enum Event {
+    /// The kernel half has something to tell.
+    Kernel,
+    /// Time to read the counters.
+    Tick,
+    /// The engine.
+    Docker(Box<Change>),
+    /// Somebody asks.
+    Query(Query),
+    /// A bundle was read.
+    Bundle(ContainerId, Box<Result<Bundle, BundleError>>),
+    /// Told to stop.
+    Stop,
+}
+
+/// Runs until it is told to stop by SIGTERM or SIGINT.
+///
+/// # Errors
+/// When it cannot start: everything is checked and bound before the first program is loaded.
+pub async fn run(config: Config) -> Result<(), DaemonError> {
+    let root = Root::find(config.cgroup_root.as_deref())?;
+    if !root.is_whole()? {
+        return Err(DaemonError::PartOfHierarchy(root.path().display().to_string()));
+    }
+    let group = config.socket_group.as_deref().map(group_id).transpose()?;
+    let listeners = http::bind(&config.listen_addresses)?;
+    let control = control::bind(&config.socket, group)?;
+    let mut stop = Stop::new()?;
+
+    let mut ledger = Ledger::new();
+    let mut kernel = Kernel::load(config.max_containers)?;
+    let refused = kernel.attach(|| existing(&root, &mut ledger))?;
+    for cgroup in &refused {
+        ledger.refuse(*cgroup);
+    }
+    let (bundle_sender, mut bundles) = mpsc::channel(CHANGES_WAITING);
+    let reader = BundleReader { sender: bundle_sender };
+    let events = kernel
+        .event_fd()
+        .and_then(|fd| AsyncFd::register_with_interest(fd, Interest::READABLE).map_err(std::io::Error::from))
+        .map_err(|source| DaemonError::System { doing: "watching the kernel's event ring", source })?;
+    for id in ledger.sync(&mut kernel, Timestamp::now())? {
+        reader.read(id, None);
+    }
+
+    let (source, mut queries) = Source::new(QUERIES_WAITING, QUERY_DEADLINE);
+    let metrics = metrics::Options { per_syscall: config.per_syscall, max_syscall_series: config.max_series as usize };
+    tokio::spawn(http::serve(listeners, source.clone(), http::Options { metrics }));
+    tokio::spawn(control::serve(control, source));
+    let (change_sender, mut changes) = mpsc::channel(CHANGES_WAITING);
+    tokio::spawn(Feed::new(config.docker_host.clone(), Pace::default()).run(change_sender));
+
+    let mut ticks = interval(config.poll_interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    info!(
+        cgroups = %root.path().display(), slots = kernel.slot_count(), socket = %config.socket.display(),
+        "counting"
+    );
+    notify(&[sd_notify::NotifyState::Ready]);
+    loop {
+        let event = tokio::select! {
+            biased;
+            () = stop.asked() => Event::Stop,
+            Ok(mut ready) = events.readable() => {
+                ready.clear_ready();
+                Event::Kernel
+            }
+            Some(change) = changes.recv() => Event::Docker(Box::new(change)),
+            Some((id, bundle)) = bundles.recv() => Event::Bundle(id, bundle),
+            _ = ticks.tick() => Event::Tick,
+            Some(query) = queries.recv() => Event::Query(query),
+        };
+        match event {
+            Event::Stop => break,
+            Event::Kernel => {
+                drain(&mut kernel);
+                sync(&mut ledger, &mut kernel, &reader);
+            }
+            Event::Tick => {
+                sync(&mut ledger, &mut kernel, &reader);
+                ledger.look_at_processes();
+                if let Ok(now) = procfs::boot_time() {
+                    ledger.forget_gone(now);
+                }
+                notify(&[sd_notify::NotifyState::Watchdog]);
+            }
+            Event::Docker(change) => {
+                let now = procfs::boot_time().unwrap_or_default();
+                for id in ledger.engine_says(*change, now) {
+                    reader.read(id, ledger.pid_of(id));
+                }
+            }
+            Event::Bundle(id, bundle) => ledger.bundle_says(id, *bundle),
+            Event::Query(query) => {
+                sync(&mut ledger, &mut kernel, &reader);
+                ledger.look_at_processes();
+                // One that asked and went away needs no answer.
+                match query {
+                    Query::Snapshot { reply } => {
+                        let _ = reply.send(answer::snapshot(&ledger, &kernel, root.hierarchy()));
+                    }
+                    Query::Suggest { query, reply } => {
+                        let _ = reply.send(answer::suggestion(&ledger, &query));
+                    }
+                }
+            }
+        }
+    }
+    notify(&[sd_notify::NotifyState::Stopping]);
+    info!("stopped");
+    Ok(())
+}
+
+/// The container cgroups that are there already, in the form that the kernel half takes.
+fn existing(root: &Root, ledger: &mut Ledger) -> Vec<(CgroupId, Vec<CgroupId>)> {
+    let walk = match root.containers() {
+        Ok(walk) => walk,
+        Err(error) => {
+            warn!(%error, "containers that run already are not counted");
+            return Vec::new();
+        }
+    };
+    if walk.skipped > 0 {
+        warn!(directories = walk.skipped, "cgroup directories could not be read; containers in them are not counted");
+    }
+    let adopt = |directory: CgroupDir| {
+        ledger.adopt(directory.id, directory.container);
+        (directory.id, directory.nested)
+    };
+    walk.containers.into_iter().map(adopt).collect()
+}
+
+/// Empties the ring: the state itself is read by [`Ledger::sync`].
+fn drain(kernel: &mut Kernel) {
+    while let Some(event) = kernel.next_event() {
+        if let KernelEvent::NoSlot(cgroup) = event {
+            warn!(cgroup = cgroup.0, "a container started and no slot is free for it; raise --max-containers");
+        }
+    }
+}
+
+fn sync(ledger: &mut Ledger, kernel: &mut Kernel, reader: &BundleReader) {
+    match ledger.sync(kernel, Timestamp::now()) {
+        Ok(new) => new.into_iter().for_each(|id| reader.read(id, None)),
+        Err(error) => error!(%error, "the counters cannot be read"),
+    }
+}
+
+/// Reads bundles on threads of their own: a stalled disk stops no counting.
+struct BundleReader {
+    sender: mpsc::Sender<(ContainerId, Box<Result<Bundle, BundleError>>)>,
+}
+
+impl BundleReader {
+    fn read(&self, id: ContainerId, pid: Option<u32>) {
+        let sender = self.sender.clone();
+        tokio::task::spawn_blocking(move || {
+            let bundle = bundle::find(id, pid).and_then(|directory| bundle::read(&directory));
+            // The loop may have ended.
+            let _ = sender.blocking_send((id, Box::new(bundle)));
+        });
+    }
+}
+
+struct Stop {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Stop {
+    fn new() -> Result<Self, DaemonError> {
+        let failed = |source| DaemonError::System { doing: "waiting for signals", source };
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).map_err(failed)?,
+            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
+        })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+fn group_id(name: &str) -> Result<u32, DaemonError> {
+    match nix::unistd::Group::from_name(name) {
+        Ok(Some(group)) => Ok(group.gid.as_raw()),
+        Ok(None) | Err(_) => Err(DaemonError::NoGroup(name.to_owned())),
+    }
+}
+
+/// Tells systemd, where it runs us.
+fn notify(state: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        warn!(%error, "systemd cannot be told");
+    }
+}

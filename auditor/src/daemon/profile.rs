@@ -1,0 +1,94 @@
+//! A container's declared profile, from its bundle: parsed, evaluated, and held against what the kernel enforces.
+
+use sha2::{Digest, Sha256};
+
+use crate::bundle::Bundle;
+use crate::docker::{Bundled, Container, Engine, profile_kind};
+use crate::kernel::AlwaysAllowed;
+use crate::profile::{HostArch, Policy, Profile, oci};
+use crate::report::view::{ProfileKind, ProfileSource, ProfileView};
+use crate::syscall;
+
+/// What was declared to the runtime.
+#[derive(Debug, Clone, Default)]
+pub enum Declared {
+    /// Nothing was read (yet).
+    #[default]
+    Unread,
+    /// The bundle was read and has no profile.
+    NoProfile,
+    /// The bundle has a profile.
+    Profile(Box<Active>),
+    /// The bundle has a profile that cannot be read.
+    Unreadable,
+}
+
+/// A profile and what it means here.
+#[derive(Debug, Clone)]
+pub struct Active {
+    /// As declared.
+    pub profile: Profile,
+    /// Evaluated for this host.
+    pub policy: Policy,
+    /// Of its canonical OCI JSON, in hex.
+    pub sha256: String,
+}
+
+impl Declared {
+    /// Takes what a bundle says. The second value is what is wrong with its profile.
+    pub fn of_bundle(bundle: &Bundle) -> (Self, Option<String>) {
+        let Some(json) = &bundle.seccomp else { return (Self::NoProfile, None) };
+        match oci::parse_seccomp(json) {
+            Ok(profile) => {
+                let policy = profile.evaluate(HostArch::NATIVE);
+                let digest = Sha256::digest(profile.render_oci().as_bytes());
+                let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+                (Self::Profile(Box::new(Active { profile, policy, sha256 })), None)
+            }
+            Err(error) => (Self::Unreadable, Some(error.to_string())),
+        }
+    }
+
+    /// The profile, where there is one and it was read.
+    pub fn active(&self) -> Option<&Active> {
+        match self {
+            Self::Profile(active) => Some(active),
+            _ => None,
+        }
+    }
+
+    /// What people are told about it.
+    pub fn view(&self, container: Option<&Container>, engine: Option<&Engine>) -> ProfileView {
+        let bundled = match self {
+            Self::Unread => Bundled::Unread,
+            Self::NoProfile => Bundled::NoProfile,
+            Self::Profile(_) | Self::Unreadable => Bundled::Profile,
+        };
+        let active = self.active();
+        let default = active.map(|active| active.policy.default_decision());
+        let kind = match self {
+            Self::Unreadable => ProfileKind::Unknown,
+            _ => profile_kind(container, engine, bundled),
+        };
+        ProfileView {
+            kind,
+            source: match self {
+                Self::Unread if kind == ProfileKind::Unknown => ProfileSource::None,
+                Self::Unread => ProfileSource::Inspect,
+                _ => ProfileSource::Bundle,
+            },
+            sha256: active.map(|active| active.sha256.clone()),
+            default_action: default.map(|default| default.action.as_str().to_owned()),
+            default_errno: default.and_then(|default| default.errno),
+        }
+    }
+}
+
+impl Active {
+    /// Whether the kernel lets the same calls through unasked as the profile says it should, on the native ABI and for
+    /// all calls that have a name.
+    pub fn matches(&self, kernel: &AlwaysAllowed) -> bool {
+        let abi = self.policy.native();
+        syscall::all(abi).all(|(nr, _)| self.policy.is_constant_allow(abi, nr) == kernel.native.contains(&nr))
+    }
+}

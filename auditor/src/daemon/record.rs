@@ -1,0 +1,300 @@
+//! What is known about one container, over all its starts.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::profile::Declared;
+use crate::audit;
+use crate::container::ContainerId;
+use crate::counters::Counters;
+use crate::docker::{Container, Engine};
+use crate::kernel::{AlwaysAllowed, SlotNr};
+use crate::procfs::{SeccompMode, SeccompStatus};
+use crate::report::view::{ContainerView, EffectiveMode, EffectiveView, ProfileKind, SyscallView, WindowView};
+use crate::suggest::Evidence;
+use crate::syscall::{Abi, SyscallNr};
+
+/// One container.
+#[derive(Debug)]
+pub struct Record {
+    id: ContainerId,
+    /// What the engine says, once it has.
+    pub container: Option<Container>,
+    /// Its profile at the latest start.
+    pub declared: Declared,
+    /// What `/proc` says about its first process.
+    pub seccomp: Option<SeccompStatus>,
+    /// The kernel's bitmaps of its first filter.
+    pub always_allowed: Option<AlwaysAllowed>,
+    /// Counters of slots that were given back.
+    finished: Counters,
+    /// Counters of the slots it has now, as last read.
+    live: BTreeMap<SlotNr, Counters>,
+    seen: BTreeMap<(Abi, SyscallNr), Seen>,
+    /// `CLOCK_BOOTTIME` when its first slot was taken.
+    since: Option<Duration>,
+    starts: u32,
+    /// Whether a slot was taken for a container that was running already, or none could be had.
+    from_first_call: bool,
+    lost: u64,
+    /// When the engine removed it.
+    pub gone_since: Option<Duration>,
+}
+
+/// When a call was counted first and last.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    first: Timestamp,
+    last: Timestamp,
+}
+
+impl Record {
+    /// A container of which nothing is known but its id.
+    pub const fn new(id: ContainerId) -> Self {
+        Self {
+            id,
+            container: None,
+            declared: Declared::Unread,
+            seccomp: None,
+            always_allowed: None,
+            finished: Counters { tallies: BTreeMap::new() },
+            live: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            since: None,
+            starts: 0,
+            from_first_call: true,
+            lost: 0,
+            gone_since: None,
+        }
+    }
+
+    /// A slot counts it from now on.
+    pub fn slot_taken(&mut self, slot: SlotNr, since: Duration, from_first_call: bool) {
+        if self.live.contains_key(&slot) {
+            return;
+        }
+        self.live.insert(slot, Counters::default());
+        self.since = Some(self.since.map_or(since, |known| known.min(since)));
+        self.starts += u32::from(from_first_call);
+        self.from_first_call &= from_first_call;
+        // Another start may have another filter.
+        self.always_allowed = None;
+        self.seccomp = None;
+    }
+
+    /// It ran, or runs, without being counted.
+    pub const fn not_counted(&mut self) {
+        self.from_first_call = false;
+    }
+
+    /// So many calls were lost somewhere while it ran: they may have been its own.
+    pub fn lost(&mut self, calls: u64) {
+        if !self.live.is_empty() {
+            self.lost += calls;
+        }
+    }
+
+    /// Takes what its slot holds now.
+    pub fn counted(&mut self, slot: SlotNr, counters: Counters, now: Timestamp) {
+        let Some(before) = self.live.get(&slot) else { return };
+        for (key, tally) in &counters.tallies {
+            if before.tallies.get(key) != Some(tally) {
+                self.seen.entry(*key).or_insert(Seen { first: now, last: now }).last = now;
+            }
+        }
+        self.live.insert(slot, counters);
+    }
+
+    /// Its slot is given back; what was counted last in it stays.
+    pub fn slot_released(&mut self, slot: SlotNr) {
+        if let Some(counters) = self.live.remove(&slot) {
+            self.finished.merge(&counters);
+        }
+    }
+
+    /// Whether a slot counts it.
+    pub fn is_live(&self) -> bool {
+        !self.live.is_empty()
+    }
+
+    /// Whether it was ever counted.
+    pub const fn was_counted(&self) -> bool {
+        self.since.is_some()
+    }
+
+    /// Everything counted, over all starts.
+    pub fn counters(&self) -> Counters {
+        let mut total = self.finished.clone();
+        for counters in self.live.values() {
+            total.merge(counters);
+        }
+        total
+    }
+
+    const fn is_complete(&self) -> bool {
+        self.since.is_some() && self.from_first_call && self.lost == 0
+    }
+
+    fn since_wall(&self) -> Option<Timestamp> {
+        self.since.and_then(|since| crate::procfs::wall_time_of(since).ok())
+    }
+
+    /// What a suggestion rests on.
+    pub fn evidence(&self) -> Evidence {
+        Evidence {
+            since: self.since_wall().map(|since| format!("{since:.0}")),
+            starts: self.starts,
+            complete: self.is_complete(),
+            lost: self.lost,
+        }
+    }
+
+    /// What people are shown, syscall by syscall.
+    pub fn view(&self, engine: Option<&Engine>) -> ContainerView {
+        let container = self.container.as_ref();
+        let profile = self.declared.view(container, engine);
+        let mode = self.effective_mode();
+        let confined = match mode {
+            EffectiveMode::Filter => Some(true),
+            EffectiveMode::None => Some(false),
+            EffectiveMode::Unknown => match profile.kind {
+                ProfileKind::Default | ProfileKind::Custom => Some(true),
+                ProfileKind::Unconfined | ProfileKind::Privileged => Some(false),
+                ProfileKind::Unknown => None,
+            },
+        };
+        let active = self.declared.active();
+        let policy = active.map(|active| &active.policy);
+        let counters = self.counters();
+        let usage = audit::usage(&counters, policy, confined);
+        let summary = policy.map(crate::profile::Policy::native_summary);
+        ContainerView {
+            id: self.id.to_string(),
+            name: container.and_then(|container| container.name.clone()),
+            image: container.and_then(|container| container.image.clone()),
+            service: container.and_then(|container| container.service.clone()),
+            state: self.state(),
+            effective: EffectiveView {
+                mode,
+                filters: self.filter_count(),
+                matches_declared: match (active, &self.always_allowed) {
+                    (Some(active), Some(kernel)) => Some(active.matches(kernel)),
+                    _ => None,
+                },
+            },
+            profile,
+            allowed: summary.map(|summary| summary.allowed),
+            conditional: summary.map(|summary| summary.conditional),
+            denied: summary.map(|summary| summary.denied),
+            used: usage.used,
+            unused: usage.unused,
+            denials: audit::denial_count(&counters, policy),
+            window: WindowView {
+                since: self.since_wall(),
+                starts: self.starts,
+                complete: self.is_complete(),
+                lost: self.lost,
+            },
+            syscalls: Some(self.rows(&counters, policy, confined)),
+        }
+    }
+
+    fn state(&self) -> Option<String> {
+        if self.gone_since.is_some() {
+            return Some("removed".to_owned());
+        }
+        self.container.as_ref().and_then(|container| container.state.clone())
+    }
+
+    /// The kernel's word goes before everything else; a filter seen on its tasks is one too.
+    fn effective_mode(&self) -> EffectiveMode {
+        match self.seccomp.as_ref().map(|status| status.mode) {
+            Some(SeccompMode::Filter | SeccompMode::Strict) => EffectiveMode::Filter,
+            Some(SeccompMode::Disabled) => EffectiveMode::None,
+            None if self.always_allowed.is_some() => EffectiveMode::Filter,
+            None => EffectiveMode::Unknown,
+        }
+    }
+
+    fn filter_count(&self) -> Option<u32> {
+        let told = self.seccomp.as_ref().and_then(|status| status.filters);
+        told.or_else(|| self.always_allowed.as_ref().map(|filter| filter.filters))
+    }
+
+    fn rows(
+        &self,
+        counters: &Counters,
+        policy: Option<&crate::profile::Policy>,
+        confined: Option<bool>,
+    ) -> Vec<SyscallView> {
+        let mut rows = audit::syscall_views(counters, policy, confined);
+        for row in &mut rows {
+            let seen = self.seen.get(&(row.abi, row.nr));
+            row.first_seen = seen.map(|seen| seen.first);
+            row.last_seen = seen.map(|seen| seen.last);
+        }
+        rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counters::Tally;
+
+    fn id() -> ContainerId {
+        ContainerId::parse(&"ab".repeat(32)).unwrap()
+    }
+
+    fn counters(calls: u64) -> Counters {
+        let tally = Tally { calls, ..Tally::default() };
+        Counters { tallies: BTreeMap::from([((Abi::NATIVE, SyscallNr(39)), tally)]) }
+    }
+
+    #[test]
+    fn totals_go_on_over_restarts() {
+        let mut record = Record::new(id());
+        for (slot, calls) in [(SlotNr(3), 5), (SlotNr(9), 7)] {
+            record.slot_taken(slot, Duration::from_secs(1), true);
+            record.counted(slot, counters(calls), Timestamp::UNIX_EPOCH);
+            record.slot_released(slot);
+        }
+        assert_eq!(record.counters(), counters(12));
+        assert_eq!(record.evidence().starts, 2);
+        assert!(record.evidence().complete);
+    }
+
+    #[test]
+    fn a_container_that_was_there_before_the_daemon_is_not_complete() {
+        let mut record = Record::new(id());
+        record.slot_taken(SlotNr(0), Duration::from_secs(1), false);
+        assert!(!record.evidence().complete);
+        assert_eq!(record.evidence().starts, 0);
+    }
+
+    #[test]
+    fn a_loss_while_it_ran_makes_its_record_incomplete() {
+        let mut record = Record::new(id());
+        record.lost(1);
+        record.slot_taken(SlotNr(0), Duration::from_secs(1), true);
+        assert!(record.evidence().complete);
+        record.lost(1);
+        assert!(!record.evidence().complete);
+        assert_eq!(record.evidence().lost, 1);
+    }
+
+    #[test]
+    fn calls_are_first_and_last_seen_when_their_counter_grew() {
+        let mut record = Record::new(id());
+        record.slot_taken(SlotNr(0), Duration::from_secs(1), true);
+        let at = |second| Timestamp::from_second(second).unwrap();
+        for (second, calls) in [(10, 1), (20, 2), (30, 2)] {
+            record.counted(SlotNr(0), counters(calls), at(second));
+        }
+        let view = record.view(None);
+        let rows = view.syscalls.unwrap();
+        assert_eq!((rows[0].first_seen, rows[0].last_seen), (Some(at(10)), Some(at(20))));
+    }
+}
