@@ -12,8 +12,6 @@ mod record;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
@@ -77,8 +75,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let (bundle_sender, mut bundles) = mpsc::channel(CHANGES_WAITING);
     let reader = BundleReader { sender: bundle_sender };
     let events = kernel
-        .event_fd()
-        .and_then(|fd| AsyncFd::register_with_interest(fd, Interest::READABLE).map_err(std::io::Error::from))
+        .watch_events()
         .map_err(|source| DaemonError::System { doing: "watching the kernel's event ring", source })?;
     for id in ledger.sync(&mut kernel, Timestamp::now())? {
         reader.read(id, None);

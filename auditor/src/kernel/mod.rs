@@ -24,6 +24,9 @@ use object::{Object as _, ObjectSection as _};
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuHashMap, Queue, RingBuf};
 use aya::{Btf, Ebpf, EbpfLoader};
 
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
 use record::{
     DenialCountRecord, DenialKeyRecord, FilterRecord, ForeignCountsRecord, ForeignKeyRecord, NativeCountsRecord,
     OffsetsRecord, SlotRecord,
@@ -182,12 +185,14 @@ impl Kernel {
         self.slot_count
     }
 
-    /// A file descriptor that becomes readable when there are events.
+    /// Something to wait on that becomes readable when there are events. Needs a tokio runtime.
     ///
     /// # Errors
     /// When the process has no more file descriptors.
-    pub fn event_fd(&self) -> io::Result<OwnedFd> {
-        self.events.as_fd().try_clone_to_owned()
+    pub fn watch_events(&self) -> io::Result<AsyncFd<OwnedFd>> {
+        let fd = self.events.as_fd().try_clone_to_owned()?;
+        // SAFETY: an owned descriptor stays open, and the same, for as long as it is registered.
+        Ok(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?)
     }
 
     /// The next event that has been reported, if any.
