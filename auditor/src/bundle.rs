@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -28,6 +29,9 @@ const USUAL_PLACES: [&str; 3] = [
     "/var/run/docker/containerd/daemon/io.containerd.runtime.v2.task/moby",
     "/run/containerd/io.containerd.runtime.v1.linux/moby",
 ];
+
+/// Places kept in mind at most: one for each engine that runs or ran.
+const PLACES_LIMIT: usize = 16;
 
 /// Why there is no bundle to read.
 #[derive(Debug, thiserror::Error)]
@@ -109,15 +113,53 @@ impl Bundle {
     }
 }
 
-/// Finds a running container's bundle; with the container's first process it is found faster.
+/// Where bundles are found: the usual places, and those that shims were seen to work in. Looking through all processes
+/// takes milliseconds, a container may live for 50, and an engine keeps all its bundles in one place. A clone knows
+/// what the original learns.
+#[derive(Debug, Clone)]
+pub struct Places(Arc<Mutex<Vec<PathBuf>>>);
+
+impl Default for Places {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(USUAL_PLACES.map(PathBuf::from).to_vec())))
+    }
+}
+
+impl Places {
+    /// Finds a running container's bundle; with the container's first process it is found faster.
+    ///
+    /// # Errors
+    /// [`BundleError::NotFound`].
+    pub fn find(&self, id: ContainerId, pid: Option<u32>) -> Result<PathBuf, BundleError> {
+        let name = id.to_string();
+        let known = self.lock().iter().map(|place| place.join(&name)).find(|path| holds_bundle(path));
+        if let Some(path) = known {
+            return Ok(path);
+        }
+        let parent = || pid.and_then(|pid| procfs::parent_of(pid).ok()).and_then(|shim| bundle_of_shim(shim, id));
+        let anyone = || procfs::processes().ok()?.into_iter().find_map(|process| bundle_of_shim(process, id));
+        let found = parent().or_else(anyone).ok_or(BundleError::NotFound(id))?;
+        if let Some(place) = found.parent().filter(|_| found.ends_with(&name)) {
+            let mut places = self.lock();
+            if places.len() < PLACES_LIMIT && !places.iter().any(|known| known == place) {
+                places.push(place.to_owned());
+            }
+        }
+        Ok(found)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<PathBuf>> {
+        // A list of paths is whole whatever a thread that held it died of.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// [`Places::find`] for those who look once.
 ///
 /// # Errors
-/// [`BundleError::NotFound`].
+/// As for that.
 pub fn find(id: ContainerId, pid: Option<u32>) -> Result<PathBuf, BundleError> {
-    let usual = USUAL_PLACES.iter().map(|place| Path::new(place).join(id.to_string()));
-    let parent = || pid.and_then(|pid| procfs::parent_of(pid).ok()).and_then(|shim| bundle_of_shim(shim, id));
-    let anyone = || procfs::processes().ok()?.into_iter().find_map(|process| bundle_of_shim(process, id));
-    usual.into_iter().find(|path| holds_bundle(path)).or_else(parent).or_else(anyone).ok_or(BundleError::NotFound(id))
+    Places::default().find(id, pid)
 }
 
 /// Reads the bundle in a directory that [`find`] gave.
@@ -270,9 +312,14 @@ mod tests {
         fs::create_dir(&bundle).unwrap();
         fs::write(bundle.join("config.json"), r#"{"ociVersion": "1.0.2"}"#).unwrap();
         let mut shim = std::process::Command::new("sleep").arg("60").current_dir(&bundle).spawn().unwrap();
-        let found = find(id, None);
+        let places = Places::default();
+        let found = places.find(id, None);
         shim.kill().unwrap();
         shim.wait().unwrap();
         assert_eq!(found.unwrap(), bundle.canonicalize().unwrap());
+
+        // The next one of that engine needs no shim to be looked for.
+        assert_eq!(places.find(id, None).unwrap(), bundle.canonicalize().unwrap());
+        assert!(matches!(find(id, None), Err(BundleError::NotFound(_))));
     }
 }

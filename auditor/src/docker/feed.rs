@@ -161,11 +161,11 @@ impl Feed {
         let (sender, events) = channel(EVENTS_AHEAD);
         readers.spawn(read_events(docker.clone(), since, sender));
 
-        let mut session = Session::new(docker, changes, resume);
+        let mut session = Session::new(docker, self.pace, changes, resume);
         let containers = session.list_and_inspect().await?;
         session.tell(Change::Connected { engine, containers }).await?;
         *connected = true;
-        session.follow(events, self.pace).await
+        session.follow(events).await
     }
 }
 
@@ -188,6 +188,7 @@ fn engine_time(nanoseconds: i128) -> String {
 /// What is known during one connection.
 struct Session<'a> {
     docker: Docker,
+    pace: Pace,
     changes: &'a Sender<Change>,
     resume: &'a mut Option<String>,
     /// As last told, or as the events say.
@@ -201,9 +202,10 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    fn new(docker: Docker, changes: &'a Sender<Change>, resume: &'a mut Option<String>) -> Self {
+    fn new(docker: Docker, pace: Pace, changes: &'a Sender<Change>, resume: &'a mut Option<String>) -> Self {
         Self {
             docker,
+            pace,
             changes,
             resume,
             known: BTreeMap::new(),
@@ -234,6 +236,11 @@ impl<'a> Session<'a> {
                 Err(DockerError::NoContainer { .. }) => drop(self.known.remove(&id)),
                 // One container that cannot be read must not hide the others: what the list said of it remains.
                 Err(DockerError::Other { .. }) => lost += 1,
+                // An engine may hang on one container and answer for all others.
+                Err(DockerError::Deadline { .. }) => {
+                    self.docker.ping(self.pace.ping_deadline).await.map_err(failed)?;
+                    lost += 1;
+                }
                 Err(error) => return Err(failed(error)),
             }
         }
@@ -258,7 +265,8 @@ impl<'a> Session<'a> {
     }
 
     /// Passes on what happens, until the engine or the listener is gone.
-    async fn follow(mut self, mut events: Receiver<Result<Event, EventError>>, pace: Pace) -> Result<End, End> {
+    async fn follow(mut self, mut events: Receiver<Result<Event, EventError>>) -> Result<End, End> {
+        let pace = self.pace;
         let mut ping = interval_at(Instant::now() + pace.ping_every, pace.ping_every);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut resync = pin!(sleep(pace.resync_every));
@@ -367,7 +375,7 @@ impl<'a> Session<'a> {
             }
             // Its removal is under way; the event will say so.
             Err(DockerError::NoContainer { .. }) => self.tell_untold(id).await?,
-            Err(DockerError::Other { .. }) => {
+            Err(DockerError::Other { .. } | DockerError::Deadline { .. }) => {
                 self.tell_untold(id).await?;
                 self.tell(Change::Lost(1)).await?;
             }
@@ -389,3 +397,6 @@ impl<'a> Session<'a> {
         gone.copied().chain(other.map(|container| container.id)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,6 +31,9 @@ pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 /// How long one answer may take. Listing thousands of containers on a busy engine takes seconds.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 
+/// How long the answer about one container may take: an engine may hang on one and be well otherwise.
+const INSPECTION_DEADLINE: Duration = Duration::from_secs(10);
+
 /// Why the engine did not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum DockerError {
@@ -197,13 +200,15 @@ impl Docker {
         let host = &self.host;
         let text = id.to_string();
         let asked = self.client.inspect_container(&text, None::<InspectContainerOptions>);
-        match tokio::time::timeout(ANSWER_DEADLINE, asked).await {
+        match tokio::time::timeout(INSPECTION_DEADLINE, asked).await {
             Ok(Ok(answer)) => Ok(Container::from_inspect(id, answer)),
             Ok(Err(Error::DockerResponseServerError { status_code: 404, .. })) => {
                 Err(DockerError::NoContainer { host: host.clone(), id })
             }
             Ok(Err(error)) => Err(explain(host, REQUEST, &error)),
-            Err(_) => Err(DockerError::Deadline { host: host.clone(), request: REQUEST, deadline: ANSWER_DEADLINE }),
+            Err(_) => {
+                Err(DockerError::Deadline { host: host.clone(), request: REQUEST, deadline: INSPECTION_DEADLINE })
+            }
         }
     }
 
