@@ -1,0 +1,224 @@
+//! `warden [--unified|--hybrid] [--engine DIR] -- PROGRAM ARG...`: runs a program for the rig and cleans up after it.
+//!
+//! Answers with the program's process id on standard output, obeys `restart` and `stop` on standard input, and when
+//! that input ends (its owner let go, or died) ends every descendant and removes what they left.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fs;
+use std::io::{BufRead as _, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
+use tests::process::Cgroups;
+
+const CGROUP: &str = "/sys/fs/cgroup";
+
+fn main() -> Result<()> {
+    let mut cgroups = None;
+    let mut engine = None;
+    let mut args = std::env::args_os().skip(1);
+    loop {
+        let arg = args.next().context("no program named")?;
+        match arg.to_str() {
+            Some("--unified") => cgroups = Some(Cgroups::Unified),
+            Some("--hybrid") => cgroups = Some(Cgroups::Hybrid),
+            Some("--engine") => engine = Some(PathBuf::from(args.next().context("--engine needs a directory")?)),
+            Some("--") => break,
+            _ => bail!("unknown argument {}", arg.display()),
+        }
+    }
+    let line: Vec<OsString> = args.collect();
+    nix::sys::prctl::set_child_subreaper(true).context("becoming the parent of orphans")?;
+    if let Some(layout) = cgroups {
+        enter_namespace(layout)?;
+    }
+    let outcome = watch(&line, engine.is_some());
+    end_descendants();
+    if let Some(state) = engine {
+        remove_cgroups(&container_ids(&state));
+        unmount_below(&state)?;
+        fs::remove_dir_all(&state).with_context(|| format!("removing {}", state.display()))?;
+    }
+    outcome
+}
+
+/// Runs the program, and obeys until the owner lets go.
+///
+/// An engine is not asked to end: it would give every container its own time to do so.
+fn watch(line: &[OsString], is_engine: bool) -> Result<()> {
+    let mut child = start(line)?;
+    for order in std::io::stdin().lock().lines() {
+        match order.context("reading an order")?.as_str() {
+            "restart" => {
+                end(&mut child);
+                child = start(line)?;
+            }
+            "stop" => {
+                end(&mut child);
+                answer(child.id())?;
+            }
+            other => bail!("unknown order {other}"),
+        }
+    }
+    if !is_engine {
+        end(&mut child);
+    }
+    Ok(())
+}
+
+fn start(line: &[OsString]) -> Result<Child> {
+    let (program, args) = line.split_first().context("no program named")?;
+    let mut command = Command::new(program);
+    command.args(args).stdin(Stdio::null()).stdout(std::io::stderr());
+    let child = command.process_group(0).spawn().with_context(|| format!("starting {}", program.display()))?;
+    answer(child.id())?;
+    Ok(child)
+}
+
+fn answer(pid: u32) -> Result<()> {
+    println!("{pid}");
+    std::io::stdout().flush().context("answering")
+}
+
+/// Asks the program to end, and after a while does not ask any more.
+fn end(child: &mut Child) {
+    let pid = Pid::from_raw(i32::try_from(child.id()).expect("a process id"));
+    _ = kill(pid, Signal::SIGTERM);
+    let asked = Instant::now();
+    while matches!(child.try_wait(), Ok(None)) {
+        if asked.elapsed() > Duration::from_secs(30) {
+            _ = child.kill();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Kills what is left of the descendants, generation by generation, and reaps them.
+fn end_descendants() {
+    loop {
+        for pid in descendants() {
+            _ = kill(pid, Signal::SIGKILL);
+        }
+        // Each wait is for one that was killed: it comes at once, or there is nobody left.
+        if waitpid(None, None).is_err() {
+            return;
+        }
+    }
+}
+
+/// Every process below this one. The kernel moves orphans up to here, as this is the subreaper.
+fn descendants() -> BTreeSet<Pid> {
+    let mut children: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
+        // pid (comm) state ppid: the name may hold anything, also brackets.
+        let Some((_, rest)) = stat.rsplit_once(')') else { continue };
+        if let Some(parent) = rest.split_whitespace().nth(1).and_then(|text| text.parse().ok()) {
+            children.entry(parent).or_default().push(pid);
+        }
+    }
+    let mut below = BTreeSet::new();
+    let mut next = vec![Pid::this().as_raw()];
+    while let Some(pid) = next.pop() {
+        for &child in children.get(&pid).into_iter().flatten() {
+            if below.insert(Pid::from_raw(child)) {
+                next.push(child);
+            }
+        }
+    }
+    below
+}
+
+/// A mount namespace of the program's own: all that it mounts goes with it.
+fn enter_namespace(layout: Cgroups) -> Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS).context("making a mount namespace (this needs root)")?;
+    mount_at(None, Path::new("/"), None, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None)?;
+    // An engine of the machine's own must neither be used nor disturbed.
+    let engine = Path::new("/run/containerd");
+    if engine.is_dir() {
+        mount_at(Some("none"), engine, Some("tmpfs"), MsFlags::empty(), None)?;
+    }
+    let root = Path::new(CGROUP);
+    match layout {
+        Cgroups::Unified => mount_at(Some("none"), root, Some("cgroup2"), MsFlags::empty(), None),
+        Cgroups::Hybrid if statfs(root).is_ok_and(|at| at.filesystem_type() == CGROUP2_SUPER_MAGIC) => {
+            mount_hybrid(root)
+        }
+        Cgroups::Hybrid => Ok(()),
+    }
+}
+
+/// The layout of systemd's "hybrid" mode on a machine that has version 2 alone.
+fn mount_hybrid(root: &Path) -> Result<()> {
+    mount_at(Some("none"), root, Some("tmpfs"), MsFlags::empty(), None)?;
+    let place = |name: &str| -> Result<PathBuf> {
+        let dir = root.join(name);
+        fs::create_dir(&dir).with_context(|| format!("making {}", dir.display()))?;
+        Ok(dir)
+    };
+    mount_at(Some("none"), &place("unified")?, Some("cgroup2"), MsFlags::empty(), None)?;
+    mount_at(Some("none"), &place("systemd")?, Some("cgroup"), MsFlags::empty(), Some("none,name=systemd"))?;
+    // An engine needs these two of version 1. The others it can do without, and version 2 may have taken them.
+    for controller in ["devices", "freezer"] {
+        mount_at(Some("none"), &place(controller)?, Some("cgroup"), MsFlags::empty(), Some(controller))?;
+    }
+    Ok(())
+}
+
+fn mount_at(source: Option<&str>, at: &Path, kind: Option<&str>, flags: MsFlags, data: Option<&str>) -> Result<()> {
+    mount(source, at, kind, flags, data)
+        .with_context(|| format!("mounting {} at {}", kind.unwrap_or("/"), at.display()))
+}
+
+/// Takes away what a killed engine had mounted: in our namespace these mounts are ours as well.
+fn unmount_below(dir: &Path) -> Result<()> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").context("reading /proc/self/mountinfo")?;
+    // Later mounts may lie in earlier ones.
+    for at in mounts.lines().rev().filter_map(|line| line.split(' ').nth(4)).map(Path::new) {
+        if at.starts_with(dir) {
+            umount2(at, MntFlags::MNT_DETACH).with_context(|| format!("unmounting {}", at.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// The containers that an engine with this state directory ever made.
+fn container_ids(state: &Path) -> Vec<String> {
+    let containers = state.join("data/containers");
+    let entries = fs::read_dir(containers).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
+/// Removes the cgroups of containers that were killed, in every hierarchy, and the engine's own when it is empty.
+fn remove_cgroups(containers: &[String]) {
+    let mut hierarchies = vec![PathBuf::from(CGROUP)];
+    hierarchies.extend(fs::read_dir(CGROUP).into_iter().flatten().flatten().map(|entry| entry.path()));
+    for hierarchy in hierarchies {
+        let parent = hierarchy.join("docker");
+        for container in containers {
+            remove_cgroup(&parent.join(container));
+        }
+        // Fails where another engine's containers are in it: they are not ours to remove.
+        _ = fs::remove_dir(&parent);
+    }
+}
+
+fn remove_cgroup(dir: &Path) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_cgroup(&entry.path());
+        }
+    }
+    _ = fs::remove_dir(dir);
+}
