@@ -10,6 +10,7 @@ pub mod control;
 pub mod counters;
 pub mod daemon;
 pub mod docker;
+pub mod doctor;
 #[cfg(test)]
 mod golden;
 pub mod http;

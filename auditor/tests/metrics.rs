@@ -22,7 +22,7 @@ fn recorded(path: &str, output: &str) {
         std::fs::write(&path, output).unwrap();
     }
     let recorded = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(output, recorded, "{} is out of date: AUDITOR_RECORD=1 cargo test writes it anew", path.display());
+    assert!(output == recorded, "{} is out of date: AUDITOR_RECORD=1 cargo test writes it anew", path.display());
 }
 
 #[test]

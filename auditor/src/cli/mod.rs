@@ -3,7 +3,9 @@
 //! stdout carries data and nothing else, stderr carries notes and errors, one line each. Exit codes are part of the
 //! contract: see [`Outcome`] and [`Error`].
 
+mod check_config;
 mod completions;
+mod doctor;
 mod man;
 mod output;
 mod ps;
@@ -19,7 +21,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::control::{self, ClientError, FailureKind, Request, Response};
 use output::Output;
 
@@ -76,6 +78,10 @@ enum Verb {
     Show(show::Arguments),
     /// A smaller profile: JSON on stdout and nothing else
     Suggest(suggest::Arguments),
+    /// Can this host be audited, and if not, why
+    Doctor(doctor::Arguments),
+    /// Check the daemon's configuration file
+    CheckConfig(check_config::Arguments),
     /// Write a shell completion script to stdout
     Completions(completions::Arguments),
     /// Write the man pages into a directory
@@ -87,12 +93,18 @@ enum Verb {
 pub enum Outcome {
     /// Nothing to complain of.
     Clean,
+    /// A check found something.
+    Findings,
+    /// This host cannot be audited.
+    CannotAudit,
 }
 
 impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Clean => Self::SUCCESS,
+            Outcome::Findings => Self::from(1),
+            Outcome::CannotAudit => Self::from(3),
         }
     }
 }
@@ -114,6 +126,12 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// No event loop.
+    #[error("starting the event loop: {0}")]
+    Runtime(io::Error),
     /// A value has no JSON form.
     #[error("writing JSON: {0}")]
     Json(#[from] serde_json::Error),
@@ -161,6 +179,8 @@ impl Cli {
             Verb::Ps => ps::run(&self.global, &out),
             Verb::Show(arguments) => show::run(&self.global, &out, &arguments),
             Verb::Suggest(arguments) => suggest::run(&self.global, &out, &arguments),
+            Verb::Doctor(arguments) => doctor::run(&self.global, &out, arguments),
+            Verb::CheckConfig(arguments) => check_config::run(&arguments),
             Verb::Completions(arguments) => completions::run(&out, &arguments),
             Verb::Man(arguments) => man::run(&arguments),
         }

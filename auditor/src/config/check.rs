@@ -22,7 +22,8 @@ fn refuse(key: &'static str, value: impl Into<String>, reason: impl Into<String>
 }
 
 pub(super) fn docker_host(given: Option<String>) -> Result<Host, ConfigError> {
-    let Some(text) = given else { return Ok(Host::default()) };
+    // An empty DOCKER_HOST is none, as for the docker command.
+    let Some(text) = given.filter(|text| !text.is_empty()) else { return Ok(Host::default()) };
     text.parse()
         .map_err(|_| refuse("docker_host", text, "only unix sockets are spoken to; give unix:///path/to/docker.sock"))
 }

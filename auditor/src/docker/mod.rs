@@ -156,6 +156,12 @@ impl Docker {
         &self.host
     }
 
+    /// The API version that both sides agreed on, for example `1.41`.
+    #[must_use]
+    pub fn api_version(&self) -> String {
+        self.client.client_version().to_string()
+    }
+
     /// Asks whether the engine is alive.
     ///
     /// # Errors

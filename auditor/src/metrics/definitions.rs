@@ -118,8 +118,8 @@ pub fn render_reference() -> String {
     text.push_str(
         "\n`name` and `image` are the engine's, as cAdvisor has them; a container that the engine never told about has\n\
          the first 12 digits of its id as `name` and no `image`. `abi` is `x86_64`, `i386`, `x32`, `aarch64` or `arm`.\n\
-         Over the series budget (`max_syscall_series`) the calls of a container that have no series of their own are\n\
-         summed in `syscall=\"other\"`, and `auditor_series_dropped` says how many there were.\n",
+         Over the series budget (`metrics.max_series` in the configuration) the calls of a container that have no\n\
+         series of their own are summed in `syscall=\"other\"`, and `auditor_series_dropped` says how many there were.\n",
     );
     text
 }

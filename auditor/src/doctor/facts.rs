@@ -1,0 +1,202 @@
+//! What the host says when asked. Nothing is changed: the programs are loaded, and attached to nothing.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::cgroupfs::{Hierarchy, Root};
+use crate::control::{self, Request, Response};
+use crate::docker::{Docker, Host};
+use crate::kernel::Kernel;
+use crate::report::snapshot::Health;
+use crate::{bundle, docker};
+
+/// Bundles looked at: enough to know, on a host of a thousand containers too.
+const MAX_BUNDLES: usize = 20;
+/// How long the daemon and the engine may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where to look.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// The engine.
+    pub docker: Host,
+    /// The cgroup2 mount; `None`: to be found.
+    pub cgroup_root: Option<PathBuf>,
+    /// The daemon's control socket.
+    pub socket: PathBuf,
+}
+
+/// What was seen. An `Err` holds the words of whoever refused.
+#[derive(Debug)]
+pub struct Facts {
+    /// As `uname -r` says.
+    pub kernel_release: Result<String, String>,
+    /// Whether `/sys/kernel/btf/vmlinux` can be opened.
+    pub btf: Result<(), String>,
+    /// The effective capabilities of this process.
+    pub capabilities: Result<Capabilities, String>,
+    /// The mode in brackets in `/sys/kernel/security/lockdown`; `None`: the file is not there.
+    pub lockdown: Option<String>,
+    /// Whether the kernel takes the programs and maps: `bpf(2)` allowed, verifier content, types there.
+    pub programs: Result<(), String>,
+    /// The cgroup2 hierarchy.
+    pub cgroups: Result<Cgroups, String>,
+    /// The container engine.
+    pub engine: Result<Engine, String>,
+    /// The bundles of running containers; `None`: the engine was not there to ask.
+    pub bundles: Option<Bundles>,
+    /// What a running daemon says of itself.
+    pub daemon: Result<Health, String>,
+}
+
+/// Capabilities that matter here (`include/uapi/linux/capability.h`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Loads programs and maps.
+    pub bpf: bool,
+    /// Attaches tracing programs, lets them read kernel memory.
+    pub perfmon: bool,
+    /// Stands for both.
+    pub sys_admin: bool,
+}
+
+/// The cgroup2 hierarchy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cgroups {
+    /// Where it is mounted.
+    pub path: PathBuf,
+    /// Alone or beside version 1.
+    pub hierarchy: Hierarchy,
+    /// Whether this process sees all of it, and not what a cgroup namespace shows.
+    pub whole: Result<bool, String>,
+}
+
+/// The container engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Engine {
+    /// Its version.
+    pub version: Option<String>,
+    /// The API version that was agreed on.
+    pub api_version: String,
+}
+
+/// The bundles of running containers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bundles {
+    /// Looked at.
+    pub seen: usize,
+    /// Read.
+    pub readable: usize,
+    /// Why the first of the others was not.
+    pub error: Option<String>,
+}
+
+impl Facts {
+    /// Asks the host.
+    pub async fn gather(places: &Places) -> Self {
+        let (engine, bundles) = match ask_engine(&places.docker).await {
+            Ok((engine, bundles)) => (Ok(engine), Some(bundles)),
+            Err(error) => (Err(error.to_string()), None),
+        };
+        Self {
+            kernel_release: read("/proc/sys/kernel/osrelease"),
+            btf: fs::File::open("/sys/kernel/btf/vmlinux").map(drop).map_err(|error| error.kind().to_string()),
+            capabilities: read("/proc/self/status").and_then(|status| {
+                parse_capabilities(&status).ok_or_else(|| "no CapEff line in /proc/self/status".to_owned())
+            }),
+            lockdown: read("/sys/kernel/security/lockdown").ok().map(|text| bracketed(&text)),
+            programs: Kernel::load(1).map(drop).map_err(|error| error.to_string()),
+            cgroups: find_cgroups(places.cgroup_root.as_deref()),
+            engine,
+            bundles,
+            daemon: ask_daemon(&places.socket),
+        }
+    }
+}
+
+fn read(path: &str) -> Result<String, String> {
+    fs::read_to_string(path)
+        .map(|text| text.trim().to_owned())
+        .map_err(|error| format!("reading {path}: {}", error.kind()))
+}
+
+/// From the text of `/proc/self/status`.
+fn parse_capabilities(status: &str) -> Option<Capabilities> {
+    let hex = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+    let bits = u64::from_str_radix(hex.trim(), 16).ok()?;
+    let has = |number: u32| bits >> number & 1 == 1;
+    Some(Capabilities { bpf: has(39), perfmon: has(38), sys_admin: has(21) })
+}
+
+/// `none [integrity] confidentiality` -> `integrity`.
+fn bracketed(text: &str) -> String {
+    let inside = text.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
+    inside.map_or(text, |(mode, _)| mode).to_owned()
+}
+
+fn find_cgroups(given: Option<&Path>) -> Result<Cgroups, String> {
+    let root = Root::find(given).map_err(|error| error.to_string())?;
+    Ok(Cgroups {
+        path: root.path().to_owned(),
+        hierarchy: root.hierarchy(),
+        whole: root.is_whole().map_err(|error| error.to_string()),
+    })
+}
+
+async fn ask_engine(host: &Host) -> Result<(Engine, Bundles), docker::DockerError> {
+    let engine = Docker::connect(host).await?;
+    engine.ping(PATIENCE).await?;
+    let about = Engine { version: engine.engine().await?.version, api_version: engine.api_version() };
+    let listed = engine.list().await?;
+    let running = listed.into_iter().filter(|container| container.state.as_deref() == Some("running"));
+    let mut bundles = Bundles::default();
+    for container in running.take(MAX_BUNDLES) {
+        // It may have ended since the list was made: then it has no bundle, and that says nothing.
+        let Ok(container) = engine.inspect(container.id).await else { continue };
+        if container.state.as_deref() != Some("running") {
+            continue;
+        }
+        bundles.seen += 1;
+        match bundle::find(container.id, container.pid).and_then(|path| bundle::read(&path)) {
+            Ok(_) => bundles.readable += 1,
+            Err(error) => bundles.error = bundles.error.or_else(|| Some(error.to_string())),
+        }
+    }
+    Ok((about, bundles))
+}
+
+fn ask_daemon(socket: &Path) -> Result<Health, String> {
+    match control::call(socket, &Request::Health, PATIENCE) {
+        Ok(Response::Health(health)) => Ok(*health),
+        Ok(_) => Err("the daemon answered another question".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capabilities_are_read_from_the_status_text() {
+        let caps = |bpf, perfmon, sys_admin| Some(Capabilities { bpf, perfmon, sys_admin });
+        for (text, expected) in [
+            ("CapEff:\t000001ffffffffff\n", caps(true, true, true)),
+            ("CapPrm:\t000001ffffffffff\nCapEff:\t000000c000000000\n", caps(true, true, false)),
+            ("CapEff:\t0000000000200000\n", caps(false, false, true)),
+            ("CapEff:\t0000000000000000\n", caps(false, false, false)),
+            ("CapEff:\tgarbage\n", None),
+            ("Name:\tauditor\n", None),
+        ] {
+            assert_eq!(parse_capabilities(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn lockdown_is_the_word_in_brackets() {
+        for (text, expected) in [("none [integrity] confidentiality", "integrity"), ("[none] integrity", "none")] {
+            assert_eq!(bracketed(text), expected);
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The command as scripts see it: exit codes, what is on stdout, and one clear line on stderr.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod fixture;
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use auditor::control;
+
+/// A daemon's socket, answered from the fixture.
+struct Daemon {
+    socket: PathBuf,
+    _directory: tempfile::TempDir,
+    _background: fixture::Background,
+}
+
+fn daemon() -> Daemon {
+    let background = fixture::Background::start();
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("auditor.sock");
+    let inside = background.enter();
+    let listener = control::bind(&socket, None).unwrap();
+    background.spawn(control::serve(listener, fixture::source(fixture::snapshot())));
+    drop(inside);
+    Daemon { socket, _directory: directory, _background: background }
+}
+
+fn auditor(socket: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_auditor"));
+    command.args(arguments).env("AUDITOR_SOCKET", socket);
+    for variable in ["AUDITOR_LOG", "COLUMNS", "DOCKER_HOST", "NO_COLOR"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+struct Ran {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+fn run(socket: &Path, arguments: &[&str]) -> Ran {
+    let Output { status, stdout, stderr } = auditor(socket, arguments).output().unwrap();
+    Ran {
+        code: status.code().unwrap(),
+        stdout: String::from_utf8(stdout).unwrap(),
+        stderr: String::from_utf8(stderr).unwrap(),
+    }
+}
+
+const NOWHERE: &str = "/nonexistent/auditor.sock";
+
+#[test]
+fn what_cannot_be_done_is_one_line_and_exit_code_2() {
+    let daemon = daemon();
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("auditor.toml");
+    std::fs::write(&config, "max_containerz = 5\n").unwrap();
+    let config = config.to_str().unwrap();
+    for (arguments, words) in [
+        (&["show", "shel"][..], "auditor: no such container: shel; did you mean shell?\n"),
+        (
+            &["show", "ab"],
+            "auditor: ab is ambiguous: it could be abcdabcdabcd, shell (abababababab); give a name or a longer id\n",
+        ),
+        (&["suggest", "nothing"], "auditor: no such container: nothing; see auditor ps\n"),
+        (
+            &["ps", "--socket", NOWHERE],
+            "auditor: cannot reach the daemon at /nonexistent/auditor.sock: no such file; is it running? (systemctl start auditor)\n",
+        ),
+        (&["check-config", config], "max_containerz"),
+        (&["check-config", "/nonexistent"], "/nonexistent"),
+        (&["man", "/nonexistent"], "auditor: writing the man pages into /nonexistent: "),
+        (&["doctor", "--docker-host", "tcp://127.0.0.1:2375"], "docker_host"),
+    ] {
+        let ran = run(&daemon.socket, arguments);
+        assert_eq!(ran.code, 2, "{arguments:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(words), "{arguments:?}: {}", ran.stderr);
+        assert!(ran.stderr.starts_with("auditor: ") && ran.stderr.lines().count() == 1, "{}", ran.stderr);
+        assert_eq!(ran.stdout, "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_socket_that_nobody_answers_is_named_with_the_reason() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("auditor.sock");
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    let ran = run(&socket, &["ps"]);
+    let expected = format!(
+        "auditor: cannot reach the daemon at {}: connection refused; is it running? (systemctl start auditor)\n",
+        socket.display()
+    );
+    assert_eq!((ran.code, ran.stderr), (2, expected));
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2_and_help_is_0() {
+    for (arguments, code) in [
+        (&["--help"][..], 0),
+        (&["--version"], 0),
+        (&["help", "show"], 0),
+        (&[], 2),
+        (&["frobnicate"], 2),
+        (&["show"], 2),
+        (&["ps", "-o", "yaml"], 2),
+        (&["completions", "tcsh-ish"], 2),
+    ] {
+        assert_eq!(run(Path::new(NOWHERE), arguments).code, code, "{arguments:?}");
+    }
+}
+
+#[test]
+fn ps_and_show_write_tables_and_arrays_of_objects() {
+    let daemon = daemon();
+    let ps = run(&daemon.socket, &["ps"]);
+    assert_eq!((ps.code, ps.stderr.as_str()), (0, ""));
+    assert!(ps.stdout.starts_with("ID ") && ps.stdout.lines().count() == 4, "{}", ps.stdout);
+    assert!(!ps.stdout.contains('\u{1b}'), "no escape sequence may pass, and no colour into a pipe");
+
+    let json: serde_json::Value = serde_json::from_str(&run(&daemon.socket, &["-o", "json", "ps"]).stdout).unwrap();
+    assert_eq!(json.as_array().unwrap().len(), 3);
+    assert!(json[0].get("syscalls").is_none());
+
+    let show = run(&daemon.socket, &["show", "shell"]);
+    assert_eq!(show.stdout, include_str!("golden/show.txt"));
+    let show = run(&daemon.socket, &["show", "shell", "--all", "--color", "never"]);
+    assert_eq!(show.stdout, include_str!("golden/show-all.txt"));
+    let show = run(&daemon.socket, &["show", "shell", "--color", "always"]);
+    assert_eq!(show.stdout, include_str!("golden/show-colour.txt"));
+    let show = run(&daemon.socket, &["show", "shell", "-o", "json"]);
+    assert_eq!(show.stdout, include_str!("golden/show.json"));
+}
+
+#[test]
+fn suggest_writes_the_profile_alone_to_stdout() {
+    let daemon = daemon();
+    let ran = run(&daemon.socket, &["suggest", "shell"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "{\n  \"defaultAction\": \"SCMP_ACT_ERRNO\"\n}\n"));
+    assert_eq!(ran.stderr, "1 containers, one start\n");
+}
+
+#[test]
+fn an_incomplete_record_is_exit_code_1_unless_it_is_allowed() {
+    let daemon = daemon();
+    let ran = run(&daemon.socket, &["suggest", "tools"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (1, ""));
+    assert_eq!(ran.stderr, "auditor: tools was not counted from its first call\n");
+    assert_eq!(run(&daemon.socket, &["suggest", "tools", "--allow-incomplete"]).code, 0);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let daemon = daemon();
+    let mut child = auditor(&daemon.socket, &["show", "shell", "-o", "json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let mut stderr = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    assert_eq!((child.wait().unwrap().code(), stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_good_configuration_is_exit_code_0() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("auditor.toml");
+    std::fs::write(&config, "max_containers = 5\n[web]\nlisten_address = [\"127.0.0.1:0\"]\n").unwrap();
+    let ran = run(Path::new(NOWHERE), &["check-config", config.to_str().unwrap()]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{}", ran.stderr);
+}
+
+#[test]
+fn completions_and_man_pages_know_every_verb() {
+    for shell in ["bash", "zsh", "fish"] {
+        let ran = run(Path::new(NOWHERE), &["completions", shell]);
+        assert_eq!(ran.code, 0);
+        assert!(ran.stdout.contains("check-config") && ran.stdout.contains("allow-incomplete"), "{shell}");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    assert_eq!(run(Path::new(NOWHERE), &["man", directory.path().to_str().unwrap()]).code, 0);
+    for page in ["auditor.1", "auditor-show.1", "auditor-suggest.1", "auditor-doctor.1"] {
+        assert!(directory.path().join(page).exists(), "{page}");
+    }
+}
+
+#[test]
+fn doctor_gives_one_line_a_check_and_says_no_by_its_exit_code() {
+    let cgroupless = tempfile::tempdir().unwrap();
+    let root = cgroupless.path().to_str().unwrap();
+    let ran = run(Path::new(NOWHERE), &["doctor", "--cgroup-root", root, "-o", "json"]);
+    assert_eq!(ran.code, 3, "{}{}", ran.stdout, ran.stderr);
+    let findings: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    let status = |check: &str| {
+        let found = findings.as_array().unwrap().iter().find(|finding| finding["check"] == check);
+        found.unwrap()["status"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(status("cgroups"), "fail");
+    assert_eq!(status("daemon"), "warn");
+    let table = run(Path::new(NOWHERE), &["doctor", "--cgroup-root", root]).stdout;
+    assert_eq!(table.lines().count(), findings.as_array().unwrap().len() + 1);
+}
