@@ -179,23 +179,39 @@ pub fn read(directory: &Path) -> Result<Bundle, BundleError> {
     }
 }
 
-/// A process whose working directory is named after the container: a shim's is its bundle. Read through the process,
-/// so that a bundle in another mount namespace is found too.
+/// The bundle that a process works for, if it is the container's shim: its working directory, also in another mount
+/// namespace. To see that takes the right to trace; the shim's command line is there for everybody, and names its
+/// containerd's socket, which lies beside the bundles.
 ///
-/// Anybody can name a directory so and work in it. What a container holds is never believed, nor what belongs to
-/// another user than root or this process's own.
+/// Anybody can work in a directory of that name, or run under such a command line. So what runs in a container is
+/// never believed, nor a process or a bundle that belongs to another user than root or this process's own.
 fn bundle_of_shim(process: u32, id: ContainerId) -> Option<PathBuf> {
+    let name = id.to_string();
     let link = PathBuf::from(format!("/proc/{process}/cwd"));
-    let target = fs::read_link(&link).ok()?;
-    if target.file_name()?.to_str()? != id.to_string() {
-        return None;
-    }
-    if procfs::cgroup_of(process).is_ok_and(|path| cgroupfs::container_id_of(&path).is_some()) {
-        return None;
-    }
+    let works_in = fs::read_link(&link).ok().filter(|target| target.ends_with(&name)).into_iter();
+    let told = procfs::command_line(process).ok().into_iter().flat_map(|words| places_of_shim(&words, &name));
     let own = nix::unistd::geteuid().as_raw();
-    let trusted = |path: &PathBuf| fs::metadata(path.join(CONFIG)).is_ok_and(|file| [0, own].contains(&file.uid()));
-    [target, link].into_iter().find(trusted)
+    let trusted = |path: &Path| fs::metadata(path).is_ok_and(|file| [0, own].contains(&file.uid()));
+    let mut candidates = works_in.flat_map(|target| [target, link.clone()]).chain(told);
+    let found = candidates.find(|path| trusted(&path.join(CONFIG)))?;
+    let contained = procfs::cgroup_of(process).is_ok_and(|path| cgroupfs::container_id_of(&path).is_some());
+    (!contained && trusted(Path::new(&format!("/proc/{process}")))).then_some(found)
+}
+
+/// Where the bundle of a container is by its shim's command line: `containerd-shim-runc-v2 -namespace moby -id ID
+/// -address SOCKET`. The host's containerd has socket and bundles in one directory, dockerd's own one apart.
+fn places_of_shim(words: &[String], name: &str) -> Vec<PathBuf> {
+    let value = |option: &str| {
+        let at = words.iter().position(|word| word.trim_start_matches('-') == option && word.starts_with('-'))?;
+        words.get(at + 1)
+    };
+    let (Some(namespace), Some(id), Some(address)) = (value("namespace"), value("id"), value("address")) else {
+        return Vec::new();
+    };
+    let socket = Path::new(address.trim_start_matches("unix://"));
+    let Some(state) = socket.parent().filter(|_| id == name && socket.is_absolute()) else { return Vec::new() };
+    let beneath = |state: PathBuf| state.join("io.containerd.runtime.v2.task").join(namespace).join(name);
+    vec![beneath(state.join("daemon")), beneath(state.to_owned())]
 }
 
 fn holds_bundle(directory: &Path) -> bool {
@@ -302,6 +318,23 @@ mod tests {
     fn container_nobody_runs_has_no_bundle() {
         let id = ContainerId::parse(&"ab".repeat(32)).unwrap();
         assert!(matches!(find(id, Some(u32::MAX)), Err(BundleError::NotFound(_))));
+    }
+
+    #[test]
+    fn command_line_of_a_shim_tells_where_its_bundle_is() {
+        let (id, other) = ("ab".repeat(32), "cd".repeat(32));
+        let words = |address: &str| {
+            let line = format!("/usr/bin/containerd-shim-runc-v2 -namespace moby -id {id} -address {address}");
+            line.split(' ').map(str::to_owned).collect::<Vec<_>>()
+        };
+        let wanted = [
+            format!("/d/exec/containerd/daemon/io.containerd.runtime.v2.task/moby/{id}"),
+            format!("/d/exec/containerd/io.containerd.runtime.v2.task/moby/{id}"),
+        ];
+        assert_eq!(places_of_shim(&words("/d/exec/containerd/containerd.sock"), &id), wanted.map(PathBuf::from));
+        for (line, name) in [(words("/d/c.sock"), &other), (words("relative"), &id), (vec!["-id".to_owned()], &id)] {
+            assert_eq!(places_of_shim(&line, name), Vec::<PathBuf>::new(), "{line:?}");
+        }
     }
 
     #[test]

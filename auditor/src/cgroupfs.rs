@@ -363,4 +363,13 @@ mod tests {
             assert!(error.to_string().contains("--cgroup-root"), "{error}");
         }
     }
+    proptest::proptest! {
+        #[test]
+        fn whatever_a_path_or_a_mount_is_called_nothing_breaks(text in "[\\PC\n]{0,200}", bytes: Vec<u8>) {
+            let _ = container_id_of(&text);
+            let _ = Mounts::parse(&bytes);
+            let line = [b"30 23 0:26 / ", &bytes[..], b" rw - cgroup2 cgroup2 rw"].concat();
+            let _ = Mounts::parse(&line);
+        }
+    }
 }

@@ -135,4 +135,16 @@ mod tests {
         }
         assert!(!id.starts_with(&format!("{ID}0")));
     }
+    proptest::proptest! {
+        #[test]
+        fn every_id_is_what_its_written_form_parses_to(bytes: [u8; 32]) {
+            let id = ContainerId(bytes);
+            proptest::prop_assert_eq!(ContainerId::parse(&id.to_string()), Ok(id));
+        }
+
+        #[test]
+        fn no_text_breaks_the_parser(text: String) {
+            let _ = ContainerId::parse(&text);
+        }
+    }
 }

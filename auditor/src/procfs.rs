@@ -109,6 +109,15 @@ pub fn parent_of(pid: u32) -> Result<u32, ProcError> {
     })
 }
 
+/// Reads a process's command line, word by word. It is what the process wants it to be.
+///
+/// # Errors
+/// The process is gone or not readable.
+pub fn command_line(pid: u32) -> Result<Vec<String>, ProcError> {
+    let text = read(&file_of(pid, "cmdline"), pid)?;
+    Ok(text.split_terminator('\0').map(str::to_owned).collect())
+}
+
 /// The numbers of all processes there are at this moment.
 ///
 /// # Errors
@@ -228,6 +237,7 @@ mod tests {
         assert!(processes().unwrap().contains(&pid));
         assert_eq!(parent_of(pid).unwrap(), std::os::unix::process::parent_id());
         assert!(seccomp_status(pid).is_ok());
+        assert!(command_line(pid).unwrap()[0].contains("auditor"));
     }
 
     #[test]
