@@ -21,10 +21,6 @@ use crate::docker::Host;
 pub struct Settings {
     /// `--docker-host`.
     pub docker_host: Option<String>,
-    /// `--state-dir`.
-    pub state_dir: Option<PathBuf>,
-    /// `--bpffs`.
-    pub bpffs: Option<PathBuf>,
     /// `--cgroup-root`.
     pub cgroup_root: Option<PathBuf>,
     /// `--max-containers`.
@@ -47,8 +43,6 @@ pub struct Settings {
 pub struct WebSettings {
     /// `--web.listen-address`.
     pub listen_address: Option<Vec<String>>,
-    /// `--web.config.file`.
-    pub config_file: Option<PathBuf>,
 }
 
 /// `[metrics]`.
@@ -66,10 +60,6 @@ pub struct MetricsSettings {
 pub struct Config {
     /// The engine's socket.
     pub docker_host: Host,
-    /// Where state is kept.
-    pub state_dir: PathBuf,
-    /// Where the BPF filesystem is mounted.
-    pub bpffs: PathBuf,
     /// Where cgroup2 is mounted; `None`: to be found.
     pub cgroup_root: Option<PathBuf>,
     /// How many containers can be counted at once.
@@ -82,8 +72,6 @@ pub struct Config {
     pub socket_group: Option<String>,
     /// Where metrics are served.
     pub listen_addresses: Vec<SocketAddr>,
-    /// TLS and passwords for it, in the format of Prometheus exporters.
-    pub web_config_file: Option<PathBuf>,
     /// Whether there is a series for each syscall of each container.
     pub per_syscall: bool,
     /// How many of those series there may be.
@@ -129,17 +117,12 @@ impl Settings {
     pub fn or(self, other: Self) -> Self {
         Self {
             docker_host: self.docker_host.or(other.docker_host),
-            state_dir: self.state_dir.or(other.state_dir),
-            bpffs: self.bpffs.or(other.bpffs),
             cgroup_root: self.cgroup_root.or(other.cgroup_root),
             max_containers: self.max_containers.or(other.max_containers),
             poll_interval: self.poll_interval.or(other.poll_interval),
             socket: self.socket.or(other.socket),
             socket_group: self.socket_group.or(other.socket_group),
-            web: WebSettings {
-                listen_address: self.web.listen_address.or(other.web.listen_address),
-                config_file: self.web.config_file.or(other.web.config_file),
-            },
+            web: WebSettings { listen_address: self.web.listen_address.or(other.web.listen_address) },
             metrics: MetricsSettings {
                 per_syscall: self.metrics.per_syscall.or(other.metrics.per_syscall),
                 max_series: self.metrics.max_series.or(other.metrics.max_series),
@@ -159,20 +142,17 @@ impl Config {
     /// # Errors
     /// For the first value that the daemon cannot run with.
     pub fn check(settings: Settings) -> Result<Self, ConfigError> {
-        let Settings { docker_host, state_dir, bpffs, cgroup_root, web, metrics, socket, .. } = settings;
+        let Settings { docker_host, cgroup_root, web, metrics, socket, .. } = settings;
         let path = |key, given: Option<PathBuf>, default: &str| check::absolute(key, given.unwrap_or(default.into()));
         let listen = web.listen_address.unwrap_or_else(|| vec![Self::DEFAULT_LISTEN_ADDRESS.to_owned()]);
         Ok(Self {
             docker_host: check::docker_host(docker_host)?,
-            state_dir: path("state_dir", state_dir, "/var/lib/auditor")?,
-            bpffs: path("bpffs", bpffs, "/sys/fs/bpf")?,
             cgroup_root: cgroup_root.map(|given| check::absolute("cgroup_root", given)).transpose()?,
             max_containers: check::within("max_containers", settings.max_containers, 1024, 1..=65_536)?,
             poll_interval: check::interval("poll_interval", settings.poll_interval.as_deref().unwrap_or("1s"))?,
             socket: check::socket(path("socket", socket, Self::DEFAULT_SOCKET)?)?,
             socket_group: settings.socket_group.map(check::group).transpose()?,
             listen_addresses: check::listen_addresses(&listen)?,
-            web_config_file: web.config_file.map(|given| check::absolute("web.config_file", given)).transpose()?,
             per_syscall: metrics.per_syscall.unwrap_or(true),
             max_series: check::within("metrics.max_series", metrics.max_series, 20_000, 0..=1_000_000)?,
         })
@@ -197,19 +177,18 @@ mod tests {
         assert_eq!(config.docker_host, Host::default());
         assert_eq!(config.listen_addresses, ["127.0.0.1:9779".parse().unwrap()]);
         assert_eq!(config.socket, Path::new("/run/auditor/auditor.sock"));
-        assert_eq!((config.cgroup_root, config.socket_group, config.web_config_file), (None, None, None));
+        assert_eq!((config.cgroup_root, config.socket_group), (None, None));
         assert!(config.per_syscall);
     }
 
     #[test]
     fn flags_win_over_the_file_key_by_key() {
-        let listen = |text: &str| WebSettings { listen_address: Some(vec![text.to_owned()]), config_file: None };
+        let listen = |text: &str| WebSettings { listen_address: Some(vec![text.to_owned()]) };
         let flags = Settings { max_containers: Some(5), web: listen("[::1]:1"), ..Settings::default() };
-        let web = WebSettings { config_file: Some("/web.yml".into()), ..listen("127.0.0.1:2") };
-        let file = Settings { max_containers: Some(9), bpffs: Some("/bpf".into()), web, ..Settings::default() };
+        let web = listen("127.0.0.1:2");
+        let file = Settings { max_containers: Some(9), cgroup_root: Some("/cg".into()), web, ..Settings::default() };
         let both = flags.or(file);
-        assert_eq!((both.max_containers, both.bpffs.as_deref()), (Some(5), Some(Path::new("/bpf"))));
+        assert_eq!((both.max_containers, both.cgroup_root.as_deref()), (Some(5), Some(Path::new("/cg"))));
         assert_eq!(both.web.listen_address, Some(vec!["[::1]:1".to_owned()]));
-        assert_eq!(both.web.config_file, Some("/web.yml".into()));
     }
 }

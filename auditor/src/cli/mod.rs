@@ -5,6 +5,7 @@
 
 mod check_config;
 mod completions;
+mod daemon;
 mod doctor;
 mod man;
 mod output;
@@ -13,7 +14,7 @@ mod show;
 mod suggest;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::config::{Config, ConfigError};
 use crate::control::{self, ClientError, FailureKind, Request, Response};
+use crate::daemon::DaemonError;
 use output::Output;
 
 /// How long a command waits for the daemon.
@@ -55,6 +57,13 @@ struct Global {
     color: Colour,
 }
 
+impl Global {
+    /// The control socket, where it is not the default: a configuration file may then still name another.
+    fn given_socket(&self) -> Option<PathBuf> {
+        (self.socket != Path::new(Config::DEFAULT_SOCKET)).then(|| self.socket.clone())
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// For people
@@ -72,6 +81,8 @@ enum Colour {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// The daemon: count, compare, answer (systemd runs this)
+    Daemon(daemon::Arguments),
     /// Containers at a glance
     Ps,
     /// One container, syscall by syscall
@@ -126,6 +137,9 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The daemon cannot run.
+    #[error(transparent)]
+    Run(#[from] DaemonError),
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -151,6 +165,7 @@ impl Error {
             _ if self.is_quiet() => ExitCode::SUCCESS,
             // Less sure than was demanded: a finding, not a failure.
             Self::Daemon(ClientError::Failed(failure)) if failure.kind == FailureKind::Incomplete => ExitCode::from(1),
+            Self::Run(error) if error.host_cannot_be_audited() => ExitCode::from(3),
             _ => ExitCode::from(2),
         }
     }
@@ -163,10 +178,14 @@ pub fn parse() -> Cli {
 }
 
 impl Cli {
-    /// What is logged unless `AUDITOR_LOG` says otherwise: a command is silent but for its errors.
+    /// What is logged unless `AUDITOR_LOG` says otherwise: the daemon tells what it does, a command is silent but
+    /// for its errors.
     #[must_use]
     pub const fn log_level(&self) -> LevelFilter {
-        LevelFilter::WARN
+        match self.verb {
+            Verb::Daemon(_) => LevelFilter::INFO,
+            _ => LevelFilter::WARN,
+        }
     }
 
     /// Does what was typed.
@@ -176,6 +195,7 @@ impl Cli {
     pub fn run(self) -> Result<Outcome, Error> {
         let out = Output::new(&self.global);
         match self.verb {
+            Verb::Daemon(arguments) => daemon::run(&self.global, arguments),
             Verb::Ps => ps::run(&self.global, &out),
             Verb::Show(arguments) => show::run(&self.global, &out, &arguments),
             Verb::Suggest(arguments) => suggest::run(&self.global, &out, &arguments),

@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn paths_numbers_and_groups_out_of_range_are_refused() {
-        assert!(absolute("bpffs", "relative".into()).is_err());
+        assert!(absolute("cgroup_root", "relative".into()).is_err());
         assert!(socket(format!("/{}", "x".repeat(SOCKET_PATH_LIMIT)).into()).is_err());
         assert!(within("max_containers", Some(0), 1, 1..=5).is_err());
         assert!(within("max_containers", Some(6), 1, 1..=5).is_err());

@@ -64,8 +64,6 @@ mod tests {
         let settings = loaded(
             r#"
             docker_host = "unix:///run/docker.sock"
-            state_dir = "/var/lib/auditor"
-            bpffs = "/sys/fs/bpf"
             cgroup_root = "/sys/fs/cgroup"
             max_containers = 100
             poll_interval = "2s"
@@ -73,7 +71,6 @@ mod tests {
             socket_group = "root"
             [web]
             listen_address = ["127.0.0.1:9779"]
-            config_file = "/etc/auditor/web.yml"
             [metrics]
             per_syscall = false
             max_series = 1000
@@ -88,15 +85,15 @@ mod tests {
     fn what_is_wrong_is_said_with_its_line() {
         let rows = [
             (
-                "bpffs = '/x'\nmax_container = 3\n",
+                "cgroup_root = '/x'\nmax_container = 3\n",
                 "FILE:2: unknown key `max_container`; did you mean `max_containers`?",
             ),
             ("[web]\n\nlisten_adress = []\n", "FILE:3: unknown key `listen_adress`; did you mean `listen_address`?"),
             ("[wbe]\n", "FILE:1: unknown key `wbe`; did you mean `web`?"),
             ("max_containers = -1\n", "FILE:1: "),
             ("max_containers = 'many'\n", "FILE:1: "),
-            ("\n\nbpffs =\n", "FILE:3: "),
-            ("bpffs = '/a'\nbpffs = '/b'\n", "FILE:2: "),
+            ("\n\ncgroup_root =\n", "FILE:3: "),
+            ("cgroup_root = '/a'\ncgroup_root = '/b'\n", "FILE:2: "),
             ("zzzzqqq = 1\n", "FILE:1: unknown key `zzzzqqq`, expected one of "),
         ];
         for (text, wanted) in rows {

@@ -1,0 +1,50 @@
+//! `auditor daemon`
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Error, Global, Outcome};
+use crate::config::{self, Config, Settings, WebSettings};
+use crate::daemon;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Settings in TOML; flags go before them
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The Docker engine's socket
+    #[arg(long, value_name = "URL", env = "DOCKER_HOST")]
+    docker_host: Option<String>,
+    /// Serve metrics here; may be given more than once [default: 127.0.0.1:9779]
+    #[arg(long = "web.listen-address", value_name = "ADDR")]
+    listen_addresses: Vec<String>,
+    /// Where cgroup2 is mounted [default: as /proc/self/mountinfo says]
+    #[arg(long, value_name = "DIR")]
+    cgroup_root: Option<PathBuf>,
+    /// How many containers can be counted at once; each takes 12 KiB of kernel memory per CPU [default: 1024]
+    #[arg(long, value_name = "N")]
+    max_containers: Option<u32>,
+}
+
+pub(super) fn run(global: &Global, arguments: Arguments) -> Result<Outcome, Error> {
+    let flags = Settings {
+        docker_host: arguments.docker_host,
+        cgroup_root: arguments.cgroup_root,
+        max_containers: arguments.max_containers,
+        socket: global.given_socket(),
+        web: WebSettings { listen_address: Some(arguments.listen_addresses).filter(|addresses| !addresses.is_empty()) },
+        ..Settings::default()
+    };
+    let file = arguments.config.as_deref().map(config::load).transpose()?.unwrap_or_default();
+    let config = Config::check(flags.or(file))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::Runtime)?;
+    let result = runtime.block_on(daemon::run(config));
+    // A thread that reads a bundle from a stalled disk does not keep the daemon from stopping.
+    runtime.shutdown_background();
+    result?;
+    Ok(Outcome::Clean)
+}
