@@ -15,6 +15,7 @@ pub enum What {
     Call,
     UnfilteredCall,
     Error,
+    UnfilteredError,
 }
 
 /// Counts what happened to a call of the given ABI and number, the x32 bit included.
@@ -31,6 +32,7 @@ pub fn count(slot: u32, abi: u8, nr: u32, what: What) {
             What::Call => &raw mut (*counts).calls,
             What::UnfilteredCall => &raw mut (*counts).unfiltered,
             What::Error => &raw mut (*counts).errors,
+            What::UnfilteredError => &raw mut (*counts).unfiltered_errors,
         };
         *counter.cast::<u64>().add(index) += 1;
     }
@@ -41,7 +43,11 @@ fn count_foreign(slot: u32, abi: u8, nr: u32, what: What) {
     let key = ForeignKey { slot, abi: u16::from(abi), nr: table_nr(abi, nr) };
     if FOREIGN.get_ptr_mut(key).is_none() {
         // Another CPU may be quicker; then its entry is there for this one too.
-        let _ = FOREIGN.insert(key, ForeignCounts { calls: 0, unfiltered: 0, errors: 0 }, u64::from(BPF_NOEXIST));
+        let _ = FOREIGN.insert(
+            key,
+            ForeignCounts { calls: 0, unfiltered: 0, errors: 0, unfiltered_errors: 0 },
+            u64::from(BPF_NOEXIST),
+        );
     }
     let Some(counts) = FOREIGN.get_ptr_mut(key) else { return lost(LOST_FOREIGN) };
     // SAFETY: this CPU's own value, and entries are removed only by the daemon, for slots that no task can be in.
@@ -50,6 +56,7 @@ fn count_foreign(slot: u32, abi: u8, nr: u32, what: What) {
             What::Call => &raw mut (*counts).calls,
             What::UnfilteredCall => &raw mut (*counts).unfiltered,
             What::Error => &raw mut (*counts).errors,
+            What::UnfilteredError => &raw mut (*counts).unfiltered_errors,
         } += 1;
     }
 }

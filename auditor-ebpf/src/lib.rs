@@ -44,14 +44,20 @@ pub struct NativeCounts {
     pub calls: [u64; NATIVE_NRS + 1],
     /// Calls of tasks without a filter.
     pub unfiltered: [u64; NATIVE_NRS + 1],
-    /// Calls of both kinds that returned -4095..=-1.
+    /// Calls that passed a filter and returned -4095..=-1.
     pub errors: [u64; NATIVE_NRS + 1],
+    /// Calls of tasks without a filter that did.
+    pub unfiltered_errors: [u64; NATIVE_NRS + 1],
 }
 
 impl NativeCounts {
     /// Nothing counted.
-    pub const ZERO: Self =
-        Self { calls: [0; NATIVE_NRS + 1], unfiltered: [0; NATIVE_NRS + 1], errors: [0; NATIVE_NRS + 1] };
+    pub const ZERO: Self = Self {
+        calls: [0; NATIVE_NRS + 1],
+        unfiltered: [0; NATIVE_NRS + 1],
+        errors: [0; NATIVE_NRS + 1],
+        unfiltered_errors: [0; NATIVE_NRS + 1],
+    };
 }
 
 /// Key of a call by a foreign ABI.
@@ -74,8 +80,10 @@ pub struct ForeignCounts {
     pub calls: u64,
     /// Calls of tasks without a filter.
     pub unfiltered: u64,
-    /// Calls of both kinds that returned -4095..=-1.
+    /// Calls that passed a filter and returned -4095..=-1.
     pub errors: u64,
+    /// Calls of tasks without a filter that did.
+    pub unfiltered_errors: u64,
 }
 
 /// An errno was returned in place of the call (0 included).
@@ -279,9 +287,9 @@ impl Offsets {
 }
 
 const _: () = {
-    assert!(size_of::<NativeCounts>() == 3 * 513 * 8);
+    assert!(size_of::<NativeCounts>() == 4 * 513 * 8);
     assert!(size_of::<ForeignKey>() == 8);
-    assert!(size_of::<ForeignCounts>() == 24);
+    assert!(size_of::<ForeignCounts>() == 32);
     assert!(size_of::<DenialKey>() == 8);
     assert!(size_of::<DenialCount>() == 16);
     assert!(size_of::<Slot>() == 24 + CGROUP_NAME_LEN);

@@ -89,7 +89,9 @@ pub struct TaskCall {
     /// The slot that the call was counted in.
     pub slot: u32,
     /// One of the `ABI_` constants.
-    pub abi: u32,
+    pub abi: u16,
+    /// 1 when the task had a filter as it entered.
+    pub filtered: u16,
 }
 
 /// `BPF_MAP_TYPE_TASK_STORAGE`: a value per task that goes when the task goes.

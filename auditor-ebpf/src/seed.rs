@@ -37,7 +37,8 @@ fn note(task: Task) {
         return;
     }
     let Some(slot) = cgroup_slot::lookup(task.cgroup_id()) else { return };
-    if task.is_filtered() {
+    let filtered = task.is_filtered();
+    if filtered {
         note_filter(slot, task);
     }
     if TASKS.get(task.as_ptr()).is_some() {
@@ -50,7 +51,8 @@ fn note(task: Task) {
     if nr & !X32_BIT < 1 << 16 && call.active == 0 {
         call.nr = nr;
         call.slot = slot;
-        call.abi = u32::from(task.abi(nr));
+        call.abi = u16::from(task.abi(nr));
+        call.filtered = u16::from(filtered);
         call.active = 1;
     }
 }

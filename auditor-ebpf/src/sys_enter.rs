@@ -28,7 +28,8 @@ fn enter(nr: u32) {
     }
     let slot = cgroup.slot_plus_1 - 1;
     let abi = task.abi(nr);
-    if task.is_filtered() {
+    let filtered = task.is_filtered();
+    if filtered {
         count(slot, abi, nr, What::Call);
         if cgroup.filter_seen == 0 {
             cgroup.filter_seen = 1;
@@ -40,7 +41,8 @@ fn enter(nr: u32) {
     let Some(call) = TASKS.get_or_create(task.as_ptr()) else { return lost(LOST_TASK_STORAGE) };
     call.nr = nr;
     call.slot = slot;
-    call.abi = u32::from(abi);
+    call.abi = u16::from(abi);
+    call.filtered = u16::from(filtered);
     call.active = 1;
 }
 

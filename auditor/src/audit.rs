@@ -44,6 +44,7 @@ fn view(abi: Abi, nr: SyscallNr, tally: &Tally, policy: Option<&Policy>) -> Sysc
         calls: tally.calls,
         unfiltered_calls: tally.unfiltered_calls,
         errors: tally.errors,
+        unfiltered_errors: tally.unfiltered_errors,
         denied,
         verdict: match verdict {
             Some(Verdict::Allowed(_)) => VerdictKind::Allowed,

@@ -20,8 +20,10 @@ pub struct Tally {
     pub calls: u64,
     /// Calls made by tasks without a filter.
     pub unfiltered_calls: u64,
-    /// Calls (of the two kinds above) that returned an error, -4095..=-1.
+    /// Calls under a filter that returned an error, -4095..=-1.
     pub errors: u64,
+    /// Calls by tasks without a filter that did.
+    pub unfiltered_errors: u64,
     /// Calls that a filter kept from the kernel.
     pub denials: Denials,
 }
@@ -59,6 +61,7 @@ impl Counters {
             mine.calls += tally.calls;
             mine.unfiltered_calls += tally.unfiltered_calls;
             mine.errors += tally.errors;
+            mine.unfiltered_errors += tally.unfiltered_errors;
             mine.denials.errno += tally.denials.errno;
             mine.denials.last_errno = tally.denials.last_errno.or(mine.denials.last_errno);
             mine.denials.signalled += tally.denials.signalled;

@@ -22,7 +22,7 @@ pub(super) struct Arguments {
     /// Where cgroup2 is mounted [default: as /proc/self/mountinfo says]
     #[arg(long, value_name = "DIR")]
     cgroup_root: Option<PathBuf>,
-    /// How many containers can be counted at once; each takes 12 KiB of kernel memory per CPU [default: 1024]
+    /// How many containers can be counted at once; each takes 16 KiB of kernel memory per CPU [default: 1024]
     #[arg(long, value_name = "N")]
     max_containers: Option<u32>,
 }

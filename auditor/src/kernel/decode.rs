@@ -9,24 +9,18 @@ use super::compat_abi;
 use crate::counters::{Counters, Tally};
 use crate::syscall::{Abi, SyscallNr};
 
-/// The numbers of the bits that are set.
-pub fn bits(words: &[u64]) -> Vec<SyscallNr> {
-    (0..)
-        .zip(words)
-        .flat_map(|(at, word)| (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| SyscallNr(at * 64 + bit)))
-        .collect()
-}
-
 /// Adds one CPU's native counters.
 pub fn add_native(counters: &mut Counters, counts: &NativeCounts) {
     for index in 0..=NATIVE_NRS {
-        let (calls, unfiltered, errors) = (counts.calls[index], counts.unfiltered[index], counts.errors[index]);
-        if calls | unfiltered | errors != 0 {
+        let (calls, unfiltered) = (counts.calls[index], counts.unfiltered[index]);
+        let (errors, unfiltered_errors) = (counts.errors[index], counts.unfiltered_errors[index]);
+        if calls | unfiltered | errors | unfiltered_errors != 0 {
             let nr = if index == NATIVE_NRS { SyscallNr::OUTSIDE } else { number(index) };
             let tally = tally(counters, Abi::NATIVE, nr);
             tally.calls += calls;
             tally.unfiltered_calls += unfiltered;
             tally.errors += errors;
+            tally.unfiltered_errors += unfiltered_errors;
         }
     }
 }
@@ -37,6 +31,7 @@ pub fn add_foreign(counters: &mut Counters, key: ForeignKey, counts: ForeignCoun
     tally.calls += counts.calls;
     tally.unfiltered_calls += counts.unfiltered;
     tally.errors += counts.errors;
+    tally.unfiltered_errors += counts.unfiltered_errors;
 }
 
 /// Adds one CPU's counter of one refused call.
@@ -83,14 +78,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_set_bit_is_its_number() {
-        assert_eq!(bits(&[0b101, 0, 1 << 63]), [SyscallNr(0), SyscallNr(2), SyscallNr(191)]);
-    }
-
-    #[test]
     fn the_last_entry_of_the_native_table_stands_for_all_other_numbers() {
-        let mut counts =
-            NativeCounts { calls: [0; NATIVE_NRS + 1], unfiltered: [0; NATIVE_NRS + 1], errors: [0; NATIVE_NRS + 1] };
+        let mut counts = NativeCounts::ZERO;
         counts.calls[NATIVE_NRS] = 3;
         counts.errors[0] = 1;
         let mut counters = Counters::default();

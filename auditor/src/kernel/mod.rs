@@ -1,5 +1,6 @@
 //! The kernel half, seen from the daemon: load, attach, give slots, read counters. The only user of aya.
 
+mod bitmap;
 mod decode;
 mod empty;
 mod error;
@@ -13,6 +14,7 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 
 pub use auditor_ebpf::{EVENT_NO_SLOT, EVENT_SLOT_REMOVED, EVENT_SLOT_TAKEN};
+pub use bitmap::Bitmap;
 pub use empty::EmptyPair;
 pub use error::KernelError;
 pub use offset::VMLINUX_BTF;
@@ -33,7 +35,7 @@ use record::{
 };
 
 use crate::container::CgroupId;
-use crate::syscall::{Abi, SyscallNr};
+use crate::syscall::Abi;
 
 /// The programs, built by `cargo xtask build-ebpf` from `auditor-ebpf`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("auditor.bpf.o");
@@ -48,9 +50,9 @@ pub struct AlwaysAllowed {
     /// Filters stacked on the task that they were read from.
     pub filters: u32,
     /// Of the 64-bit ABI.
-    pub native: Vec<SyscallNr>,
+    pub native: Bitmap,
     /// Of the 32-bit ABI.
-    pub compat: Vec<SyscallNr>,
+    pub compat: Bitmap,
 }
 
 /// Things that could not be counted, each a number that only grows.
@@ -218,8 +220,8 @@ impl Kernel {
         let filter = self.filters.get(&slot.0, 0).map_err(|error| KernelError::map("FILTERS", &error))?.0;
         Ok((filter.seen != 0).then(|| AlwaysAllowed {
             filters: filter.depth,
-            native: decode::bits(&filter.allow_native),
-            compat: decode::bits(&filter.allow_compat),
+            native: Bitmap::new(filter.allow_native),
+            compat: Bitmap::new(filter.allow_compat),
         }))
     }
 

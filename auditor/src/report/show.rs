@@ -179,7 +179,9 @@ fn table_of(rows: &[&SyscallView], style: &Style, folds: &Folds) -> String {
     };
     let mut total = [0; 4];
     for row in rows {
-        let counts = [row.calls, row.unfiltered_calls, row.errors, row.denied];
+        // Errors belong to the calls that are shown.
+        let errors = row.errors + if folds.shows_unfiltered() { row.unfiltered_errors } else { 0 };
+        let counts = [row.calls, row.unfiltered_calls, errors, row.denied];
         total.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
         let (paint, verdict) = verdict(row);
         add(paint, counts, row.abi.as_str(), &row.name, verdict);

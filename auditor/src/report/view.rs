@@ -149,8 +149,10 @@ pub struct SyscallView {
     pub calls: u64,
     /// Calls by tasks without a filter.
     pub unfiltered_calls: u64,
-    /// Calls that returned an error.
+    /// Calls under a filter that returned an error.
     pub errors: u64,
+    /// Calls by tasks without a filter that did.
+    pub unfiltered_errors: u64,
     /// Calls that a filter refused.
     pub denied: u64,
     /// What the declared profile says about the call.

@@ -11,6 +11,7 @@ fn row(abi: Abi, nr: i32, calls: u64, verdict: VerdictKind) -> SyscallView {
         calls,
         unfiltered_calls: 0,
         errors: 0,
+        unfiltered_errors: 0,
         denied: 0,
         verdict,
         action: None,
@@ -56,8 +57,11 @@ fn unconfined() -> ContainerView {
     (view.effective.mode, view.effective.filters, view.effective.matches_declared) = (EffectiveMode::None, None, None);
     (view.allowed, view.conditional, view.denied, view.unused) = (None, None, None, None);
     (view.window.complete, view.window.lost) = (false, 2);
-    view.syscalls =
-        Some(vec![SyscallView { unfiltered_calls: 8, errors: 1, ..row(Abi::X86_64, 0, 0, VerdictKind::Unknown) }]);
+    view.syscalls = Some(vec![SyscallView {
+        unfiltered_calls: 8,
+        unfiltered_errors: 1,
+        ..row(Abi::X86_64, 0, 0, VerdictKind::Unknown)
+    }]);
     view
 }
 
