@@ -20,7 +20,7 @@ pub struct HostArch {
     /// it knows all that the auditor knows.
     pub newest_known: Option<SyscallNr>,
     /// The runtime puts its ENOSYS stub before the native ABI also where the profile names no architectures (runc
-    /// 1.1.13 and later).
+    /// 1.1.15 and later).
     pub stub_always_native: bool,
 }
 
@@ -32,16 +32,6 @@ impl HostArch {
     #[must_use]
     pub const fn of(native: Abi) -> Self {
         Self { native, newest_known: None, stub_always_native: true }
-    }
-
-    /// The ABIs that its kernel can run.
-    const fn abis(self) -> &'static [Abi] {
-        match self.native {
-            Abi::X86_64 | Abi::X32 => &[Abi::X86_64, Abi::I386, Abi::X32],
-            Abi::I386 => &[Abi::I386],
-            Abi::Aarch64 => &[Abi::Aarch64, Abi::Arm],
-            Abi::Arm => &[Abi::Arm],
-        }
     }
 
     /// The number of a name, as the runtime's libseccomp resolves it.
@@ -59,7 +49,7 @@ impl Profile {
     pub fn evaluate(&self, host: HostArch) -> Policy {
         let default = decision(self.default_action, self.default_errno);
         let mut tables: BTreeMap<Abi, Table> = BTreeMap::new();
-        for &abi in host.abis() {
+        for abi in Abi::ALL {
             let named = self.architectures.contains(&Arch::of(abi));
             if named || abi == host.native {
                 let stub = named || host.stub_always_native;
@@ -169,24 +159,21 @@ const EPERM: u32 = 1;
 /// What the caller gets.
 fn decision(action: Action, errno: Option<u32>) -> Decision {
     let errno = match action {
-        Action::Errno => Some(errno_data(errno).min(MAX_ERRNO)),
+        Action::Errno => Some(errno_data(errno)),
         Action::Trace => Some(ENOSYS),
         _ => None,
     };
     Decision { action, errno }
 }
 
-/// The kernel answers with no errno above it (`MAX_ERRNO`, `__seccomp_filter` in kernel/seccomp.c).
-const MAX_ERRNO: u16 = 4095;
-
 /// The 16 bits that fit beside the action; EPERM where the profile says nothing.
 #[expect(clippy::cast_possible_truncation, reason = "the runtime too keeps the lower 16 bits")]
-fn errno_data(errno: Option<u32>) -> u16 {
+pub(super) fn errno_data(errno: Option<u32>) -> u16 {
     errno.unwrap_or(EPERM) as u16
 }
 
 /// The runtime passes over a rule with the default's action and errno.
-fn same_action(rule: (Action, Option<u32>), default: (Action, Option<u32>)) -> bool {
+pub(super) fn same_action(rule: (Action, Option<u32>), default: (Action, Option<u32>)) -> bool {
     rule.0 == default.0
         && (!matches!(rule.0, Action::Errno | Action::Trace) || errno_data(rule.1) == errno_data(default.1))
 }

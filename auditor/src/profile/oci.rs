@@ -3,6 +3,7 @@
 //! What is refused here is what runc refuses (`SetupSeccomp` in libcontainer/specconv, `InitSeccomp` in
 //! libcontainer/seccomp). Flags and architectures of other machines are read, and left to the evaluator.
 
+use super::evaluate::{errno_data, same_action};
 use super::json::{Node, parse_document};
 use super::{Action, Arch, ArgCondition, Operator, Profile, ProfileError, Rule};
 use crate::syscall;
@@ -81,6 +82,9 @@ pub(super) fn refuse_what_runc_refuses(profile: &Profile) -> Result<(), ProfileE
     if profile.default_action == Action::Notify {
         return refused("defaultAction".to_owned(), "SCMP_ACT_NOTIFY cannot be the default");
     }
+    if !is_errno(profile.default_action, profile.default_errno) {
+        return refused("defaultErrnoRet".to_owned(), "an errno is below 4095");
+    }
     for (at, rule) in profile.rules.iter().enumerate() {
         let path = |field: &str| format!("syscalls[{at}].{field}");
         if rule.names.iter().any(String::is_empty) {
@@ -89,15 +93,21 @@ pub(super) fn refuse_what_runc_refuses(profile: &Profile) -> Result<(), ProfileE
         if rule.action == Action::Notify && rule.names.iter().any(|name| name == "write") {
             return refused(path("names"), "SCMP_ACT_NOTIFY cannot be used for write");
         }
-        let skipped = rule.action == profile.default_action && rule.errno == profile.default_errno;
-        if !skipped
-            && rule.args.iter().any(|arg| arg.index >= ARGUMENTS)
-            && rule.names.iter().any(|name| is_known(name))
-        {
+        let skipped = same_action((rule.action, rule.errno), (profile.default_action, profile.default_errno));
+        let known = !skipped && rule.names.iter().any(|name| is_known(name));
+        if known && !is_errno(rule.action, rule.errno) {
+            return refused(path("errnoRet"), "an errno is below 4095");
+        }
+        if known && rule.args.iter().any(|arg| arg.index >= ARGUMENTS) {
             return refused(path("args"), "a call has the arguments 0 to 5");
         }
     }
     Ok(())
+}
+
+/// libseccomp takes no more (`sys_chk_seccomp_action` in system.c).
+fn is_errno(action: Action, errno: Option<u32>) -> bool {
+    action != Action::Errno || errno_data(errno) < 4095
 }
 
 fn is_known(name: &str) -> bool {

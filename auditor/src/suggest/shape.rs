@@ -1,6 +1,6 @@
 //! Taking names out of a profile: what must stay, and what a rule looks like afterwards.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::Request;
 use crate::audit;
@@ -80,9 +80,13 @@ pub(super) fn shrink(request: &Request<'_>, active: &Policy, seen: &Seen) -> Pro
         Some(profile) if profile.default_action.denies() => restrict(profile, seen),
         Some(profile) => invert(profile, active, seen),
     };
-    let native = Arch::of(request.host.native);
-    let others = seen.abis.iter().map(|abi| Arch::of(*abi)).filter(|arch| *arch != native);
-    profile.architectures = std::iter::once(native).chain(others).collect();
+    // An empty list means the native ABI alone. It stays empty: named, the ABI gets an ENOSYS stub from runc before
+    // 1.1.15, and with it other errnos.
+    if request.profile.is_none_or(|profile| !profile.architectures.is_empty()) {
+        let native = Arch::of(request.host.native);
+        let others = seen.abis.iter().map(|abi| Arch::of(*abi)).filter(|arch| *arch != native);
+        profile.architectures = std::iter::once(native).chain(others).collect();
+    }
     if request.profile.is_some() {
         keep_the_stub_where_it_was(request, active, seen, &mut profile);
     }
@@ -155,18 +159,18 @@ fn invert(profile: &Profile, active: &Policy, seen: &Seen) -> Profile {
 /// is no rule of the filter.
 fn keep_the_stub_where_it_was(request: &Request<'_>, active: &Policy, seen: &Seen, small: &mut Profile) {
     let policy = small.evaluate(request.host);
-    let mut names = BTreeMap::new();
+    let mut names = BTreeSet::new();
     for &abi in &seen.abis {
         let Some(highest) = active.stub_above(abi) else { continue };
         if policy.stub_above(abi) != Some(highest)
             && let Some(name) = known_name(abi, highest)
         {
-            names.insert(name.to_owned(), ());
+            names.insert(name.to_owned());
         }
     }
     if !names.is_empty() {
         small.rules.push(Rule {
-            names: names.into_keys().collect(),
+            names: names.into_iter().collect(),
             action: small.default_action,
             errno: small.default_errno,
             args: Vec::new(),

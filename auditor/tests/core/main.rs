@@ -1,0 +1,28 @@
+//! The pure core, through its public face: tables, profiles, their meaning, comparison, suggestion.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod audit;
+mod docker_default;
+mod evaluate;
+mod filters;
+mod parse;
+//mod suggest;
+mod syscalls;
+
+use auditor::profile::Profile;
+use auditor::profile::oci::parse_seccomp;
+use auditor::syscall::{self, Abi, SyscallNr};
+
+const DOCKER_DEFAULT: &[u8] = include_bytes!("../data/docker-default-20.10-oci.json");
+
+fn profile(json: &str) -> Profile {
+    parse_seccomp(json.as_bytes()).unwrap_or_else(|error| panic!("{json}: {error}"))
+}
+
+fn docker_default() -> Profile {
+    parse_seccomp(DOCKER_DEFAULT).unwrap()
+}
+
+fn nr(abi: Abi, name: &str) -> SyscallNr {
+    syscall::number(abi, name).unwrap_or_else(|| panic!("{abi} has no {name}"))
+}
