@@ -2,5 +2,14 @@
 //!
 //! Everything the rig starts runs under a [`warden`](process), which outlives a killed test and leaves nothing behind.
 
+use std::path::Path;
+
 pub mod engine;
+pub mod groundtruth;
 pub mod process;
+
+/// The root of the workspace.
+#[must_use]
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace")
+}

@@ -1,0 +1,145 @@
+//! Issues known numbers of known system calls, and prints how many of which as JSON.
+//!
+//! ```text
+//! groundtruth work [OPTION...] CALL...      loops, threads, processes, programs, signals; perhaps under filters
+//! groundtruth die ACTION VICTIMS [company] CALL...     kill_process, kill_thread, trap
+//! groundtruth supervise errno:N|value:N|continue CALL...
+//! groundtruth trace emulate|cancel|skip|pass CALL...
+//! groundtruth dispatch CALL...
+//! groundtruth inflight THREADS MILLISECONDS [RULE...]   calls that take their time
+//! ```
+//! CALL is `[ABI:]NR[@ARG][*COUNT]`, a RULE `[ABI:]NR[@ARG]=ACTION`. The libraries below make calls of their own, which
+//! are not counted: to be compared for equality, take numbers that they never use (`getsid`, `times`, ...).
+//! All scenarios but `inflight` end with a line of JSON: what was issued, and what our own filters made of it.
+
+mod die;
+mod dispatch;
+mod elf32;
+mod filter;
+mod raw;
+mod supervise;
+mod table;
+mod traced;
+mod work;
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::die::Deaths;
+use crate::filter::{Action, Reach, Rule, install};
+use crate::raw::Abi;
+use crate::supervise::Answer;
+use crate::table::Table;
+use crate::traced::Tracing;
+use crate::work::{Call, Work};
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("groundtruth: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &[String]) -> Result<()> {
+    let (scenario, args) = args.split_first().context("no scenario named")?;
+    if scenario == "child" {
+        let [fd, own_filter, rest @ ..] = args else { bail!("a child without its table") };
+        let work = parse_work(rest)?;
+        work::child(&work, Table::open(fd.parse()?)?, own_filter.parse()?);
+        return Ok(());
+    }
+    if scenario == "inflight" {
+        return in_flight(args);
+    }
+    let table = Table::new()?;
+    match scenario.as_str() {
+        "work" => parse_work(args)?.run(table)?,
+        "die" => {
+            let [action, victims, rest @ ..] = args else { bail!("die ACTION VICTIMS [company] CALL...") };
+            let (company, calls) = match rest.split_first() {
+                Some((first, calls)) if first == "company" => (true, calls),
+                _ => (false, rest),
+            };
+            let action = format!("0={action}").parse::<Rule>()?.action;
+            die::run(Deaths { action, victims: victims.parse()?, company }, &parse_calls(calls)?, table)?;
+        }
+        "supervise" => {
+            let (answer, calls) = args.split_first().context("no answer named")?;
+            let answer = match answer.split_once(':') {
+                Some(("errno", errno)) => Answer::Errno(errno.parse()?),
+                Some(("value", value)) => Answer::Value(value.parse()?),
+                None if answer == "continue" => Answer::Continue,
+                _ => bail!("unknown answer {answer}"),
+            };
+            supervise::run(answer, &parse_calls(calls)?, table)?;
+        }
+        "trace" => {
+            let (how, calls) = args.split_first().context("no way of tracing named")?;
+            let tracing = match how.as_str() {
+                "emulate" => Tracing::Emulate,
+                "cancel" => Tracing::Cancel,
+                "skip" => Tracing::Skip,
+                "pass" => Tracing::Pass,
+                _ => bail!("unknown way of tracing {how}"),
+            };
+            traced::run(tracing, &parse_calls(calls)?, table)?;
+        }
+        "dispatch" => dispatch::run(&parse_calls(args)?, table)?,
+        _ => bail!("unknown scenario {scenario}"),
+    }
+    println!("{}", table.render());
+    Ok(())
+}
+
+fn parse_calls(args: &[String]) -> Result<Vec<Call>> {
+    args.iter().map(|arg| arg.parse()).collect()
+}
+
+fn parse_work(args: &[String]) -> Result<Work> {
+    let mut work = Work::default();
+    for arg in args {
+        let Some(option) = arg.strip_prefix("--") else {
+            work.calls.push(arg.parse()?);
+            continue;
+        };
+        let (name, value) = option.split_once('=').unwrap_or((option, ""));
+        let number = || value.parse::<u64>().with_context(|| format!("a number in {arg}"));
+        match name {
+            "filter" => work.rules.push(value.parse()?),
+            "tsync" => work.tsync = true,
+            "threads" => work.threads = usize::try_from(number()?)?,
+            "forks" => work.forks = number()?,
+            "vforks" => work.vforks = number()?,
+            "clones" => work.clones = number()?,
+            "execs" => work.execs = number()?,
+            "execs32" => work.execs32 = number()?,
+            "signals" => work.signals = number()?,
+            _ => bail!("unknown option {arg}"),
+        }
+    }
+    if work.rules.iter().any(|rule| matches!(rule.action, Action::KillProcess | Action::KillThread | Action::Notify)) {
+        bail!("work has to survive its rules: use die or supervise");
+    }
+    Ok(work)
+}
+
+/// Calls to `poll` that last, so that a daemon can be started while they are in flight.
+fn in_flight(args: &[String]) -> Result<()> {
+    let [threads, milliseconds, rules @ ..] = args else { bail!("inflight THREADS MILLISECONDS [RULE...]") };
+    let (threads, milliseconds): (usize, i64) = (threads.parse()?, milliseconds.parse()?);
+    let rules = rules.iter().map(|rule| rule.parse()).collect::<Result<Vec<Rule>>>()?;
+    if !rules.is_empty() {
+        install(&rules, Reach::Thread)?;
+    }
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| raw::call3(Abi::X86_64, 7, [0, 0, milliseconds]));
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! Calls under a tracer that takes them away, or lets them pass.
+
+use std::ptr;
+
+use anyhow::{Result, bail};
+
+use crate::filter::{Action, Reach, Rule, install};
+use crate::raw::{self, Abi};
+use crate::table::{Fate, Table};
+use crate::work::Call;
+
+/// What the tracer does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tracing {
+    /// `PTRACE_SYSEMU`: the kernel skips the call.
+    Emulate,
+    /// At the call's entry it sets the number to -1.
+    Cancel,
+    /// At the stop that `SECCOMP_RET_TRACE` makes it sets the number to -1.
+    Skip,
+    /// At that stop it does nothing.
+    Pass,
+}
+
+const TGKILL: u32 = 234;
+const SYSCALL_STOP: i32 = libc::SIGTRAP | 0x80;
+const SECCOMP_STOP: i32 = libc::SIGTRAP | (libc::PTRACE_EVENT_SECCOMP << 8);
+/// Word 15 of `struct user_regs_struct`: `orig_rax`.
+const ORIG_RAX: usize = 15 * 8;
+
+/// Makes the calls in a traced child.
+pub fn run(tracing: Tracing, calls: &[Call], table: Table) -> Result<()> {
+    let by_filter = matches!(tracing, Tracing::Skip | Tracing::Pass);
+    let fate = if tracing == Tracing::Pass { Fate::Reached } else { Fate::Cancelled };
+    let mut left = 0;
+    for call in calls {
+        table.issued(call.abi, call.nr, by_filter, fate, call.count);
+        left += call.count;
+    }
+    // SAFETY: this process has one thread, so the child may do anything.
+    let child = unsafe { libc::fork() };
+    if child < 0 {
+        bail!("forking a tracee: {}", std::io::Error::last_os_error());
+    }
+    if child == 0 {
+        tracee(by_filter, calls, table, fate);
+    }
+    let mut status = wait(child)?;
+    if !libc::WIFSTOPPED(status) {
+        bail!("the tracee ended with status {status:#x} before its first call");
+    }
+    let options = libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACESECCOMP | libc::PTRACE_O_EXITKILL;
+    request(libc::PTRACE_SETOPTIONS, child, 0, usize::try_from(options)?)?;
+    let go_on = match tracing {
+        Tracing::Emulate => libc::PTRACE_SYSEMU,
+        Tracing::Cancel => libc::PTRACE_SYSCALL,
+        Tracing::Skip | Tracing::Pass => libc::PTRACE_CONT,
+    };
+    let mut entering = true;
+    loop {
+        request(go_on, child, 0, 0)?;
+        status = wait(child)?;
+        if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) {
+            break;
+        }
+        match status >> 8 {
+            SYSCALL_STOP if tracing == Tracing::Emulate => {
+                left -= 1;
+                if left == 0 {
+                    // Whatever it did next would be taken away too.
+                    request(libc::PTRACE_KILL, child, 0, 0)?;
+                    wait(child)?;
+                    break;
+                }
+            }
+            SYSCALL_STOP => {
+                let nr = request(libc::PTRACE_PEEKUSER, child, ORIG_RAX, 0)?;
+                if entering && calls.iter().any(|call| i64::from(call.nr) == nr) {
+                    left -= 1;
+                    request(libc::PTRACE_POKEUSER, child, ORIG_RAX, usize::MAX)?;
+                }
+                entering = !entering;
+            }
+            SECCOMP_STOP => {
+                left -= 1;
+                if tracing == Tracing::Skip {
+                    request(libc::PTRACE_POKEUSER, child, ORIG_RAX, usize::MAX)?;
+                }
+            }
+            other => bail!("an unexpected stop {other:#x}"),
+        }
+    }
+    if left != 0 {
+        bail!("{left} calls were not seen by the tracer");
+    }
+    Ok(())
+}
+
+fn tracee(by_filter: bool, calls: &[Call], table: Table, fate: Fate) -> ! {
+    // SAFETY: plain numbers.
+    let traced = unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) };
+    let rules: Vec<_> = calls
+        .iter()
+        .map(|call| Rule { abi: call.abi, nr: call.nr, arg: None, action: Action::Trace, text: String::new() })
+        .collect();
+    let ready = traced == 0 && (!by_filter || install(&rules, Reach::Thread).is_ok());
+    // SAFETY: asks for our own ids.
+    let (pid, tid) = unsafe { (libc::getpid(), libc::gettid()) };
+    if ready {
+        // One bare call, with none of the library's own around it: from here on the tracer counts.
+        raw::call3(Abi::X86_64, TGKILL, [i64::from(pid), i64::from(tid), i64::from(libc::SIGSTOP)]);
+        for call in calls {
+            for _ in 0..call.count {
+                if raw::is_error(raw::call(call.abi, call.nr, call.arg)) {
+                    table.failed(call.abi, call.nr, by_filter, fate, 1);
+                }
+            }
+        }
+    }
+    // SAFETY: ends the child.
+    unsafe { libc::_exit(i32::from(!ready)) }
+}
+
+fn wait(child: i32) -> Result<i32> {
+    let mut status = 0;
+    // SAFETY: waits for a child of ours.
+    if unsafe { libc::waitpid(child, &raw mut status, libc::__WALL) } != child {
+        bail!("waiting for the tracee: {}", std::io::Error::last_os_error());
+    }
+    Ok(status)
+}
+
+fn request(what: libc::c_uint, child: i32, at: usize, data: usize) -> Result<i64> {
+    // SAFETY: errno is this thread's own; a peek's result alone does not tell an error.
+    unsafe { *libc::__errno_location() = 0 };
+    // SAFETY: a child that is stopped under us; the kernel checks place and data.
+    let result = unsafe {
+        libc::ptrace(what, child, ptr::without_provenance_mut::<u8>(at), ptr::without_provenance_mut::<u8>(data))
+    };
+    let error = std::io::Error::last_os_error();
+    if result == -1 && error.raw_os_error() != Some(0) {
+        bail!("ptrace request {what}: {error}");
+    }
+    Ok(result)
+}
