@@ -38,10 +38,7 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> Result<Outcome, Erro
     };
     let file = arguments.config.as_deref().map(config::load).transpose()?.unwrap_or_default();
     let config = Config::check(flags.or(file))?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(Error::Runtime)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
     let result = runtime.block_on(daemon::run(config));
     // A thread that reads a bundle from a stalled disk does not keep the daemon from stopping.
     runtime.shutdown_background();
