@@ -56,7 +56,7 @@ definitions! {
     SYSCALLS = Counter "auditor_syscalls_total" SYSCALL,
         "System calls that passed the container's seccomp filter and reached the kernel.";
     SYSCALL_ERRORS = Counter "auditor_syscall_errors_total" SYSCALL,
-        "System calls that reached the kernel, under a filter or not, and returned an error.";
+        "System calls that passed the filter and returned an error.";
     UNFILTERED_SYSCALLS = Counter "auditor_unfiltered_syscalls_total" CONTAINER,
         "System calls by tasks without a seccomp filter: the runtime's set-up, an unconfined container, docker exec --privileged.";
     DENIALS = Counter "auditor_seccomp_denials_total" &["name", "image", "abi", "syscall", "action"],
