@@ -152,6 +152,7 @@ pub struct SyscallView {
     /// Calls under a filter that returned an error.
     pub errors: u64,
     /// Calls by tasks without a filter that did.
+    #[serde(default)]
     pub unfiltered_errors: u64,
     /// Calls that a filter refused.
     pub denied: u64,
