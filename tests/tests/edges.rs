@@ -97,6 +97,36 @@ impl Follower {
     }
 }
 
+/// A `--cgroup-parent` of this process's own. The runtime makes it and never takes it away.
+struct Parent(String);
+
+impl Parent {
+    fn new(mode: CgroupMode) -> Self {
+        Self(format!("/edges-{}-{mode:?}", std::process::id()).to_lowercase())
+    }
+}
+
+impl Drop for Parent {
+    fn drop(&mut self) {
+        let name = self.0.trim_start_matches('/');
+        let top = Path::new("/sys/fs/cgroup");
+        for hierarchy in fs::read_dir(top).into_iter().flatten().flatten().map(|entry| entry.path()) {
+            remove_cgroup(&hierarchy.join(name));
+        }
+        remove_cgroup(&top.join(name));
+    }
+}
+
+/// With what is left of those inside: a runtime that was killed took none of its own away.
+fn remove_cgroup(directory: &Path) {
+    for inner in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if inner.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_cgroup(&inner.path());
+        }
+    }
+    _ = fs::remove_dir(directory);
+}
+
 /// The id of a cgroup as the kernel's file handle has it.
 fn handle_of(directory: &Path) -> Result<u64> {
     #[repr(C)]
@@ -117,6 +147,8 @@ fn handle_of(directory: &Path) -> Result<u64> {
 }
 
 fn containers_are_told_apart(mode: CgroupMode) -> Result<()> {
+    // Goes after the engine.
+    let parent = Parent::new(mode);
     let engine = engine(mode)?;
     let files = tempfile::tempdir()?;
     let profile = files.path().join("profile.json");
@@ -125,6 +157,7 @@ fn containers_are_told_apart(mode: CgroupMode) -> Result<()> {
         r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"name":"mkdir","action":"SCMP_ACT_ERRNO"}]}"#,
     )?;
     let custom = format!("seccomp={}", profile.display());
+    let elsewhere = format!("--cgroup-parent={}", parent.0);
     let label = "com.docker.compose.service=web";
     let mut follower = Follower::new(&engine)?;
     follower.until("the engine", |_, change| matches!(change, Change::Connected { .. }))?;
@@ -133,7 +166,7 @@ fn containers_are_told_apart(mode: CgroupMode) -> Result<()> {
         ("plain", &[], ProfileKind::Default),
         ("open", &["--security-opt=seccomp=unconfined"], ProfileKind::Unconfined),
         ("custom", &["--security-opt", &custom, "--label", label], ProfileKind::Custom),
-        ("elsewhere", &["--cgroup-parent=/pods", "--security-opt=no-new-privileges"], ProfileKind::Default),
+        ("elsewhere", &[&elsewhere, "--security-opt=no-new-privileges"], ProfileKind::Default),
     ];
     let root = Root::find(None)?;
     assert!(root.is_whole()?);
