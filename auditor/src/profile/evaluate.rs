@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::multiplex::door;
 use super::policy::{Chain, ENOSYS, Entry, Policy, Table};
 use super::{Action, Arch, ArgCondition, Decision, Operator, Profile, Rule};
 use crate::syscall::{self, Abi, SyscallNr};
@@ -74,7 +75,7 @@ impl Profile {
             .rules
             .iter()
             .flat_map(|rule| &rule.names)
-            .filter(|name| multiplexed(abi, name).is_none())
+            .filter(|name| door(abi, name).is_none())
             .filter_map(|name| host.number(abi, name))
             .max()?;
         // A profile that names number 0 alone has no highest number to runc.
@@ -89,7 +90,7 @@ impl Profile {
             }
             for name in &rule.names {
                 for chain in chains(rule, abi) {
-                    if let Some((door, number)) = multiplexed(abi, name) {
+                    if let Some((door, number)) = door(abi, name) {
                         // Through the door, the call's first argument tells which call is meant.
                         let mut inside = chain.clone();
                         inside.conditions.retain(|condition| condition.index != 0);
@@ -176,62 +177,4 @@ pub(super) fn errno_data(errno: Option<u32>) -> u16 {
 pub(super) fn same_action(rule: (Action, Option<u32>), default: (Action, Option<u32>)) -> bool {
     rule.0 == default.0
         && (!matches!(rule.0, Action::Errno | Action::Trace) || errno_data(rule.1) == errno_data(default.1))
-}
-
-/// On i386 socket and IPC calls can also come through `socketcall` (102) and `ipc` (117): which door, and the number
-/// that stands for the call there (include/uapi/linux/net.h, ipc.h).
-fn multiplexed(abi: Abi, name: &str) -> Option<(SyscallNr, u64)> {
-    const SOCKETCALL: [&str; 20] = [
-        "socket",
-        "bind",
-        "connect",
-        "listen",
-        "accept",
-        "getsockname",
-        "getpeername",
-        "socketpair",
-        "send",
-        "recv",
-        "sendto",
-        "recvfrom",
-        "shutdown",
-        "setsockopt",
-        "getsockopt",
-        "sendmsg",
-        "recvmsg",
-        "accept4",
-        "recvmmsg",
-        "sendmmsg",
-    ];
-    const IPC: [(&str, u64); 12] = [
-        ("semop", 1),
-        ("semget", 2),
-        ("semctl", 3),
-        ("semtimedop", 4),
-        ("msgsnd", 11),
-        ("msgrcv", 12),
-        ("msgget", 13),
-        ("msgctl", 14),
-        ("shmat", 21),
-        ("shmdt", 22),
-        ("shmget", 23),
-        ("shmctl", 24),
-    ];
-    if abi != Abi::I386 {
-        return None;
-    }
-    let socket = SOCKETCALL.iter().zip(1..).find(|(call, _)| **call == name);
-    let ipc = || IPC.iter().find(|(call, _)| *call == name);
-    socket.map(|(_, number)| (SyscallNr(102), number)).or_else(|| ipc().map(|(_, number)| (SyscallNr(117), *number)))
-}
-
-impl Profile {
-    /// The names on i386 that feed the same multiplexed call as this number, and the number's own name.
-    pub(crate) fn names_behind(abi: Abi, nr: SyscallNr, names: impl Iterator<Item = String>) -> BTreeSet<String> {
-        names
-            .filter(|name| {
-                syscall::number(abi, name) == Some(nr) || multiplexed(abi, name).is_some_and(|(door, _)| door == nr)
-            })
-            .collect()
-    }
 }

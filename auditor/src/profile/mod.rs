@@ -6,6 +6,7 @@
 pub mod docker;
 mod evaluate;
 mod json;
+mod multiplex;
 pub mod oci;
 mod policy;
 mod render;
@@ -13,6 +14,7 @@ mod render;
 use std::fmt;
 
 pub use self::evaluate::HostArch;
+pub(crate) use self::multiplex::{door, doors};
 pub(crate) use self::policy::Entry;
 pub use self::policy::{Policy, Summary};
 use crate::syscall::Abi;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Request;
 use crate::audit;
-use crate::profile::{Action, Arch, Entry, Policy, Profile, Rule, Verdict};
+use crate::profile::{Action, Arch, Decision, Entry, Policy, Profile, Rule, Verdict, door, doors};
 use crate::syscall::{self, Abi, SyscallNr, display_name, known_name};
 
 /// ENOSYS: to `clone3` it makes the C library fall back to `clone`, whose flags a filter can see.
@@ -46,6 +46,7 @@ impl Seen {
             seen.names.extend(floor.map(|name| (*name).to_owned()));
         }
         seen.abis.retain(|abi| active.contains(*abi));
+        seen.keep_guarded_doors(active);
         seen
     }
 
@@ -63,12 +64,32 @@ impl Seen {
         }
         self.calls.insert((abi, nr));
         self.names.insert(name.to_owned());
-        // What comes through a multiplexed call's door is ruled by the names behind it, unless the door is open.
-        if matches!(*active.entry(abi, nr), Entry::Chains(_))
-            && let Some(profile) = request.profile
-        {
-            let all = profile.rules.iter().flat_map(|rule| rule.names.iter().cloned());
-            self.names.extend(Profile::names_behind(abi, nr, all));
+        self.keep_what_opens(request, active, abi, nr);
+    }
+
+    /// What comes through a multiplexed call is ruled by the names behind it as well, unless a rule for the call
+    /// itself opens it for all of them.
+    fn keep_what_opens(&mut self, request: &Request<'_>, active: &Policy, abi: Abi, nr: SyscallNr) {
+        let Some(profile) = request.profile.filter(|_| doors(abi).contains(&nr)) else { return };
+        let is_behind = |name: &&str| door(abi, name).is_some_and(|(door, _)| door == nr);
+        if profile.default_action.passes() {
+            let every = Abi::ALL.into_iter().flat_map(syscall::all).map(|(_, name)| name);
+            self.names.extend(every.filter(is_behind).map(str::to_owned));
+        } else if matches!(*active.entry(abi, nr), Entry::Chains(_)) {
+            let named = profile.rules.iter().flat_map(|rule| rule.names.iter().map(String::as_str));
+            self.names.extend(named.filter(is_behind).map(str::to_owned));
+        }
+    }
+
+    /// A rule for a multiplexed call as such that does more than allow overrides what the names behind it say. Where
+    /// one of those stays, it must stay too, or their rules would come into force.
+    fn keep_guarded_doors(&mut self, active: &Policy) {
+        for (abi, nr) in self.abis.iter().flat_map(|abi| doors(*abi).iter().map(|nr| (*abi, *nr))) {
+            let guarded = matches!(*active.entry(abi, nr), Entry::Always(decision) if decision != Decision::ALLOW);
+            let leads_there = self.names.iter().any(|name| door(abi, name).is_some_and(|(door, _)| door == nr));
+            if guarded && leads_there {
+                self.names.extend(known_name(abi, nr).map(str::to_owned));
+            }
         }
     }
 }
@@ -80,13 +101,13 @@ pub(super) fn shrink(request: &Request<'_>, active: &Policy, seen: &Seen) -> Pro
         Some(profile) if profile.default_action.denies() => restrict(profile, seen),
         Some(profile) => invert(profile, active, seen),
     };
-    // An empty list means the native ABI alone. It stays empty: named, the ABI gets an ENOSYS stub from runc before
-    // 1.1.15, and with it other errnos.
-    if request.profile.is_none_or(|profile| !profile.architectures.is_empty()) {
-        let native = Arch::of(request.host.native);
-        let others = seen.abis.iter().map(|abi| Arch::of(*abi)).filter(|arch| *arch != native);
-        profile.architectures = std::iter::once(native).chain(others).collect();
-    }
+    // A native ABI that the profile leaves out is in the filter all the same. It stays left out: named, it gets an
+    // ENOSYS stub from runc before 1.1.15, and with it other errnos.
+    let native = Arch::of(request.host.native);
+    let names_native = request.profile.is_none_or(|profile| profile.architectures.contains(&native));
+    let seen_arches =
+        std::iter::once(native).chain(seen.abis.iter().map(|abi| Arch::of(*abi)).filter(|a| *a != native));
+    profile.architectures = seen_arches.filter(|arch| names_native || *arch != native).collect();
     if request.profile.is_some() {
         keep_the_stub_where_it_was(request, active, seen, &mut profile);
     }

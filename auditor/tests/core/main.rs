@@ -6,7 +6,7 @@ mod docker_default;
 mod evaluate;
 mod filters;
 mod parse;
-//mod suggest;
+mod suggest;
 mod syscalls;
 
 use auditor::profile::Profile;
