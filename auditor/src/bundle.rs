@@ -154,15 +154,7 @@ impl Places {
     }
 }
 
-/// [`Places::find`] for those who look once.
-///
-/// # Errors
-/// As for that.
-pub fn find(id: ContainerId, pid: Option<u32>) -> Result<PathBuf, BundleError> {
-    Places::default().find(id, pid)
-}
-
-/// Reads the bundle in a directory that [`find`] gave.
+/// Reads the bundle in a directory that [`Places::find`] gave.
 ///
 /// # Errors
 /// Its `config.json` is not readable, too large, or not what it should be.
@@ -317,7 +309,7 @@ mod tests {
     #[test]
     fn container_nobody_runs_has_no_bundle() {
         let id = ContainerId::parse(&"ab".repeat(32)).unwrap();
-        assert!(matches!(find(id, Some(u32::MAX)), Err(BundleError::NotFound(_))));
+        assert!(matches!(Places::default().find(id, Some(u32::MAX)), Err(BundleError::NotFound(_))));
     }
 
     #[test]
@@ -353,6 +345,6 @@ mod tests {
 
         // The next one of that engine needs no shim to be looked for.
         assert_eq!(places.find(id, None).unwrap(), bundle.canonicalize().unwrap());
-        assert!(matches!(find(id, None), Err(BundleError::NotFound(_))));
+        assert!(matches!(Places::default().find(id, None), Err(BundleError::NotFound(_))));
     }
 }

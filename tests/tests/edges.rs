@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use auditor::bundle::Places;
 use auditor::cgroupfs::Root;
 use auditor::container::{CgroupId, ContainerId};
 use auditor::docker::{self, Bundled, Change, Container, Feed, Pace, profile_kind};
@@ -179,7 +180,7 @@ fn containers_are_told_apart(mode: CgroupMode) -> Result<()> {
 
         // The engine's state directory is not a usual place.
         for hint in [None, Some(pid)] {
-            assert_eq!(bundle::find(id, hint)?, engine.bundle(name)?, "{name}");
+            assert_eq!(Places::default().find(id, hint)?, engine.bundle(name)?, "{name}");
         }
         let bundle = bundle::read(&engine.bundle(name)?)?;
         assert_eq!(profile_kind(Some(&container), Some(&follower.engine), bundle.seccomp_kind()), kind, "{name}");
@@ -251,7 +252,7 @@ fn engine_wide_profile_is_not_called_the_default() -> Result<()> {
     let id = sleeper(&engine, "plain", &[])?;
     let mut follower = Follower::new(&engine)?;
     let container = follower.until_known(id, "the container", |container| container.pid.is_some())?;
-    let bundle = bundle::read(&bundle::find(id, container.pid)?)?;
+    let bundle = bundle::read(&Places::default().find(id, container.pid)?)?;
     assert!(String::from_utf8(bundle.seccomp.clone().context("it has a profile")?)?.contains("mkdir"));
     for bundled in [bundle.seccomp_kind(), Bundled::Unread] {
         assert_eq!(profile_kind(Some(&container), Some(&follower.engine), bundled), ProfileKind::Custom);

@@ -73,7 +73,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         ledger.refuse(*cgroup);
     }
     let (bundle_sender, mut bundles) = mpsc::channel(CHANGES_WAITING);
-    let reader = BundleReader { sender: bundle_sender };
+    let reader = BundleReader { sender: bundle_sender, places: bundle::Places::default() };
     let events = kernel
         .watch_events()
         .map_err(|source| DaemonError::System { doing: "watching the kernel's event ring", source })?;
@@ -187,13 +187,14 @@ fn sync(ledger: &mut Ledger, kernel: &mut Kernel, reader: &BundleReader) {
 /// Reads bundles on threads of their own: a stalled disk stops no counting.
 struct BundleReader {
     sender: mpsc::Sender<(ContainerId, Box<Result<Bundle, BundleError>>)>,
+    places: bundle::Places,
 }
 
 impl BundleReader {
     fn read(&self, id: ContainerId, pid: Option<u32>) {
-        let sender = self.sender.clone();
+        let (sender, places) = (self.sender.clone(), self.places.clone());
         tokio::task::spawn_blocking(move || {
-            let bundle = bundle::find(id, pid).and_then(|directory| bundle::read(&directory));
+            let bundle = places.find(id, pid).and_then(|directory| bundle::read(&directory));
             // The loop may have ended.
             let _ = sender.blocking_send((id, Box::new(bundle)));
         });

@@ -151,6 +151,7 @@ async fn ask_engine(host: &Host) -> Result<(Engine, Bundles), docker::DockerErro
     let listed = engine.list().await?;
     let running = listed.into_iter().filter(|container| container.state.as_deref() == Some("running"));
     let mut bundles = Bundles::default();
+    let places = bundle::Places::default();
     for container in running.take(MAX_BUNDLES) {
         // It may have ended since the list was made: then it has no bundle, and that says nothing.
         let Ok(container) = engine.inspect(container.id).await else { continue };
@@ -158,7 +159,7 @@ async fn ask_engine(host: &Host) -> Result<(Engine, Bundles), docker::DockerErro
             continue;
         }
         bundles.seen += 1;
-        match bundle::find(container.id, container.pid).and_then(|path| bundle::read(&path)) {
+        match places.find(container.id, container.pid).and_then(|path| bundle::read(&path)) {
             Ok(_) => bundles.readable += 1,
             Err(error) => bundles.error = bundles.error.or_else(|| Some(error.to_string())),
         }
