@@ -38,7 +38,7 @@ fn confined() -> ContainerView {
         SyscallView { unfiltered_calls: 3, ..row(x86, 257, 99, VerdictKind::Allowed) },
         refused(row(x86, 83, 0, VerdictKind::Denied), 6),
         refused(row(x86, 56, 12, VerdictKind::Conditional), 1),
-        SyscallView { unfiltered_calls: 4, ..row(x86, 165, 0, VerdictKind::Denied) },
+        SyscallView { unfiltered_calls: 4, unfiltered_errors: 1, ..row(x86, 165, 0, VerdictKind::Denied) },
         row(x86, 41, 0, VerdictKind::Allowed),
         row(x86, 42, 0, VerdictKind::Allowed),
         row(Abi::I386, 3, 0, VerdictKind::Allowed),
