@@ -1,13 +1,13 @@
 //! The handle by which the control socket and the web server ask the daemon's main loop.
 //!
 //! The queue is bounded and nobody waits in it for ever: a flood of scrapes or clients is refused, and the main loop
-//! goes on counting.
+//! goes on counting. Those who ask for the state at one time get one answer, made after the last of them asked.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::control::{Failure, FailureKind, SuggestAnswer};
@@ -64,6 +64,14 @@ impl From<SourceError> for Failure {
 pub struct Source {
     queries: mpsc::Sender<Query>,
     deadline: Duration,
+    latest: Arc<Mutex<Latest>>,
+}
+
+/// The last snapshot, for as long as somebody uses it. Locked while one is being made.
+#[derive(Debug, Default)]
+struct Latest {
+    asked: Option<Instant>,
+    snapshot: Weak<Snapshot>,
 }
 
 impl Source {
@@ -71,16 +79,30 @@ impl Source {
     #[must_use]
     pub fn new(waiting: usize, deadline: Duration) -> (Self, mpsc::Receiver<Query>) {
         let (queries, receiver) = mpsc::channel(waiting);
-        (Self { queries, deadline }, receiver)
+        (Self { queries, deadline, latest: Arc::default() }, receiver)
     }
 
-    /// The state now.
+    /// The state now: never older than the question.
     ///
     /// # Errors
     /// When the main loop is overrun, late or gone.
     pub async fn snapshot(&self) -> Result<Arc<Snapshot>, SourceError> {
+        let began = Instant::now();
+        timeout(self.deadline, self.snapshot_since(began)).await.unwrap_or(Err(SourceError::Late))
+    }
+
+    async fn snapshot_since(&self, began: Instant) -> Result<Arc<Snapshot>, SourceError> {
+        let mut latest = self.latest.lock().await;
+        if latest.asked.is_some_and(|asked| asked >= began)
+            && let Some(snapshot) = latest.snapshot.upgrade()
+        {
+            return Ok(snapshot);
+        }
+        let asked = Instant::now();
         let (reply, answer) = oneshot::channel();
-        self.ask(Query::Snapshot { reply }, answer).await
+        let snapshot = self.ask(Query::Snapshot { reply }, answer).await?;
+        *latest = Latest { asked: Some(asked), snapshot: Arc::downgrade(&snapshot) };
+        Ok(snapshot)
     }
 
     /// A smaller profile.
@@ -102,5 +124,54 @@ impl Source {
             Ok(Err(_)) => Err(SourceError::Gone),
             Err(_) => Err(SourceError::Late),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_storm_of_questions_is_answered_from_few_snapshots() {
+        let (source, mut queries) = Source::new(4, Duration::from_secs(5));
+        let main_loop = tokio::spawn(async move {
+            let mut made = 0;
+            while let Some(query) = queries.recv().await {
+                let Query::Snapshot { reply } = query else { continue };
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                made += 1;
+                drop(reply.send(Arc::default()));
+            }
+            made
+        });
+        let asking: Vec<_> = (0..200)
+            .map(|_| {
+                let source = source.clone();
+                tokio::spawn(async move { source.snapshot().await })
+            })
+            .collect();
+        let mut held = Vec::new();
+        for answer in asking {
+            held.push(answer.await.unwrap().unwrap());
+        }
+        drop(source);
+        let made = main_loop.await.unwrap();
+        assert!((1..=3).contains(&made), "{made} snapshots for 200 questions");
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_snapshot_is_never_older_than_the_question() {
+        let (source, mut queries) = Source::new(4, Duration::from_secs(5));
+        tokio::spawn(async move {
+            for round in 0_u32.. {
+                let Some(Query::Snapshot { reply }) = queries.recv().await else { return };
+                let mut snapshot = Snapshot::default();
+                snapshot.health.slots = round;
+                drop(reply.send(Arc::new(snapshot)));
+            }
+        });
+        let first = source.snapshot().await.unwrap();
+        let second = source.snapshot().await.unwrap();
+        assert_eq!((first.health.slots, second.health.slots), (0, 1));
     }
 }

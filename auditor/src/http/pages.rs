@@ -79,12 +79,12 @@ async fn only_reads(request: Request, next: Next) -> Response {
 
 async fn scrape(State(pages): State<Pages>) -> Response {
     let began = Instant::now();
-    let Ok(Ok(turn)) = timeout(PATIENCE, Arc::clone(&pages.turns).acquire_owned()).await else {
-        return text(StatusCode::SERVICE_UNAVAILABLE, "too many scrapes at once\n".to_owned());
-    };
     let snapshot = match pages.source.snapshot().await {
         Ok(snapshot) => snapshot,
         Err(error) => return text(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+    };
+    let Ok(Ok(turn)) = timeout(PATIENCE, Arc::clone(&pages.turns).acquire_owned()).await else {
+        return text(StatusCode::SERVICE_UNAVAILABLE, "too many scrapes at once\n".to_owned());
     };
     let options = pages.metrics.clone();
     // Off the main thread: megabytes of text for a thousand containers must not delay the counting.

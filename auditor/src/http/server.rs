@@ -36,7 +36,7 @@ pub struct Options {
 
 /// Why an address could not be listened on.
 #[derive(Debug, Error)]
-#[error("listening on {address}: {source}; give another --web.listen-address")]
+#[error("listening on {address}: {}; give another --web.listen-address", .source.kind())]
 pub struct BindError {
     /// The address.
     pub address: SocketAddr,

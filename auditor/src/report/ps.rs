@@ -3,7 +3,7 @@
 use crate::report::table::{Align, Paint, Style, Table};
 use crate::report::view::{ContainerView, EffectiveMode, ProfileKind};
 
-/// The table, by name; what a person should look at is coloured.
+/// The table, by name, the nameless last; what a person should look at is coloured.
 #[must_use]
 pub fn table(containers: &[ContainerView], style: &Style) -> String {
     let mut table = Table::new(&[
@@ -20,7 +20,7 @@ pub fn table(containers: &[ContainerView], style: &Style) -> String {
         ("COMPLETE", Align::Left),
     ]);
     let mut sorted: Vec<&ContainerView> = containers.iter().collect();
-    sorted.sort_by_key(|view| (&view.name, &view.id));
+    sorted.sort_by_key(|view| (view.name.is_none(), &view.name, &view.id));
     for view in sorted {
         table.row(
             paint(view),

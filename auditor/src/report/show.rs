@@ -18,7 +18,8 @@ pub fn table(view: &ContainerView, style: &Style, all: bool) -> String {
     let folds = Folds { confined: is_confined(view), all };
     let mut shown: Vec<&SyscallView> = rows.iter().filter(|row| folds.keeps(row)).collect();
     shown.sort_by_key(|row| {
-        (Reverse(row.denied > 0), Reverse(row.denied), Reverse(row.calls + row.unfiltered_calls), row.abi, &row.name)
+        let calls = row.calls + if folds.shows_unfiltered() { row.unfiltered_calls } else { 0 };
+        (Reverse(row.denied), Reverse(calls), row.abi, &row.name)
     });
     let mut out = header(view, rows, style);
     out.push('\n');
@@ -206,8 +207,10 @@ fn verdict(row: &SyscallView) -> (Paint, String) {
         (false, VerdictKind::Denied) => (Paint::Plain, "denied by the profile"),
         (false, VerdictKind::Unknown) => return (Paint::Plain, "-".to_owned()),
     };
+    // What a call for some arguments meets with the others.
+    let joint = if row.verdict == VerdictKind::Conditional && row.denied == 0 { ", else" } else { ":" };
     match outcome {
-        Some(outcome) => (paint, format!("{word}: {outcome}")),
+        Some(outcome) => (paint, format!("{word}{joint} {outcome}")),
         None => (paint, word.to_owned()),
     }
 }
