@@ -3,7 +3,8 @@
 //! The resolution is `setupSeccomp` of moby's profiles/seccomp. [`Target`] holds all that it looks at.
 
 use super::json::{Node, parse_document};
-use super::oci::{parse_architectures, parse_head, parse_rule, refuse_what_runc_refuses};
+use super::oci::{parse_architectures, parse_head, parse_rule};
+use super::refuse::refuse_what_runc_refuses;
 use super::{Arch, Profile, ProfileError, Rule};
 use crate::syscall::Abi;
 

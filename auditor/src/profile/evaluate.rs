@@ -108,7 +108,7 @@ impl Profile {
 }
 
 /// One rule is one chain, unless it has two conditions on one argument: then each condition is a chain of its own.
-fn chains(rule: &Rule, abi: Abi) -> Vec<Chain> {
+pub(super) fn chains(rule: &Rule, abi: Abi) -> Vec<Chain> {
     let decision = decision(rule.action, rule.errno);
     let indices: BTreeSet<u32> = rule.args.iter().map(|arg| arg.index).collect();
     let chain = |args: &[ArgCondition]| {

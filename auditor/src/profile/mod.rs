@@ -9,6 +9,7 @@ mod json;
 mod multiplex;
 pub mod oci;
 mod policy;
+mod refuse;
 mod render;
 
 use std::fmt;

@@ -1,15 +1,11 @@
 //! The OCI runtime's format: the object `linux.seccomp` of a bundle's `config.json`.
 //!
-//! What is refused here is what runc refuses (`SetupSeccomp` in libcontainer/specconv, `InitSeccomp` in
-//! libcontainer/seccomp). Flags and architectures of other machines are read, and left to the evaluator.
+//! Words that runc does not know are refused here, as `SetupSeccomp` in its libcontainer/specconv does; flags are read
+//! as they are, since each version knows others.
 
-use super::evaluate::{errno_data, same_action};
 use super::json::{Node, parse_document};
+use super::refuse::refuse_what_runc_refuses;
 use super::{Action, Arch, ArgCondition, Operator, Profile, ProfileError, Rule};
-use crate::syscall;
-
-/// Arguments of a call that the kernel shows to a filter (`struct seccomp_data`).
-const ARGUMENTS: u32 = 6;
 
 /// Reads an OCI profile.
 ///
@@ -74,42 +70,4 @@ fn parse_condition(node: &Node<'_>) -> Result<ArgCondition, ProfileError> {
         value_two: node.field("valueTwo")?.number()?.unwrap_or(0),
         operator: node.field("op")?.word("operator", Operator::parse)?,
     })
-}
-
-/// What is well-formed, and yet no container starts with it.
-pub(super) fn refuse_what_runc_refuses(profile: &Profile) -> Result<(), ProfileError> {
-    let refused = |path: String, reason| Err(ProfileError::Refused { path, reason });
-    if profile.default_action == Action::Notify {
-        return refused("defaultAction".to_owned(), "SCMP_ACT_NOTIFY cannot be the default");
-    }
-    if !is_errno(profile.default_action, profile.default_errno) {
-        return refused("defaultErrnoRet".to_owned(), "an errno is below 4095");
-    }
-    for (at, rule) in profile.rules.iter().enumerate() {
-        let path = |field: &str| format!("syscalls[{at}].{field}");
-        if rule.names.iter().any(String::is_empty) {
-            return refused(path("names"), "an empty name is no system call");
-        }
-        if rule.action == Action::Notify && rule.names.iter().any(|name| name == "write") {
-            return refused(path("names"), "SCMP_ACT_NOTIFY cannot be used for write");
-        }
-        let skipped = same_action((rule.action, rule.errno), (profile.default_action, profile.default_errno));
-        let known = !skipped && rule.names.iter().any(|name| is_known(name));
-        if known && !is_errno(rule.action, rule.errno) {
-            return refused(path("errnoRet"), "an errno is below 4095");
-        }
-        if known && rule.args.iter().any(|arg| arg.index >= ARGUMENTS) {
-            return refused(path("args"), "a call has the arguments 0 to 5");
-        }
-    }
-    Ok(())
-}
-
-/// libseccomp takes no more (`sys_chk_seccomp_action` in system.c).
-fn is_errno(action: Action, errno: Option<u32>) -> bool {
-    action != Action::Errno || errno_data(errno) < 4095
-}
-
-fn is_known(name: &str) -> bool {
-    syscall::Abi::ALL.into_iter().any(|abi| syscall::number(abi, name).is_some())
 }

@@ -65,6 +65,34 @@ fn what_is_wrong_in_a_rule_is_said_with_its_place() {
     }
 }
 
+/// Tried with runc 1.1.5 and libseccomp 2.5.4: "error adding seccomp rule: file exists", or a container that starts.
+#[test]
+fn rules_that_contradict_each_other_are_refused_where_libseccomp_refuses_them() {
+    let rule = |action: &str, args: &[(u32, &str, u64)]| {
+        let args: Vec<_> = args
+            .iter()
+            .map(|(index, op, value)| format!(r#"{{"index": {index}, "op": "SCMP_CMP_{op}", "value": {value}}}"#))
+            .collect();
+        format!(r#"{{"names": ["acct"], "action": "SCMP_ACT_{action}", "errnoRet": 7, "args": [{}]}}"#, args.join(","))
+    };
+    let equal = &[(0, "EQ", 5)][..];
+    let longer = &[(0, "EQ", 5), (1, "EQ", 1)][..];
+    for (first, second, refused) in [
+        (rule("ALLOW", equal), rule("ERRNO", equal), true),
+        (rule("ALLOW", equal), rule("ALLOW", equal), false),
+        (rule("ALLOW", equal), rule("ERRNO", &[(0, "NE", 5)]), false),
+        (rule("ALLOW", &[(0, "GE", 5)]), rule("ERRNO", &[(0, "GT", 5)]), false),
+        (rule("ALLOW", equal), rule("ERRNO", longer), false),
+        (rule("ALLOW", longer), rule("ERRNO", equal), true),
+        (rule("ALLOW", longer), rule("ALLOW", equal), false),
+        (rule("ALLOW", &[]), rule("ERRNO", &[]), false),
+        (rule("ALLOW", equal), rule("ERRNO", &[]), false),
+    ] {
+        let json = format!(r#"{{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{first}, {second}]}}"#);
+        assert_eq!(parse_seccomp(json.as_bytes()).is_err(), refused, "{json}");
+    }
+}
+
 #[test]
 fn an_empty_object_is_no_filter() {
     for json in ["{}", "null", r#"{"defaultAction": "", "syscalls": []}"#] {

@@ -74,7 +74,7 @@ fn clone3_keeps_enosys_and_new_calls_keep_the_errno_they_had() {
     let suggestion = suggestion(&counters(&[(Abi::X86_64, "mkdir", calls(1))]), Some(&docker_default()));
     assert_eq!(native(&suggestion.policy, "clone3"), Verdict::Denied(ENOSYS));
     // futex_waitv, 449, is the newest call that the default profile names: below it EPERM, above it ENOSYS.
-    for (name, expected) in [("futex_waitv", EPERM), ("faccessat2", EPERM), ("set_mempolicy_home_node", ENOSYS)] {
+    for (name, expected) in [("futex_waitv", EPERM), ("openat2", EPERM), ("set_mempolicy_home_node", ENOSYS)] {
         assert_eq!(native(&suggestion.policy, name), Verdict::Denied(expected), "{name}");
     }
     assert_eq!(suggestion.policy.stub_above(Abi::X86_64), active.stub_above(Abi::X86_64));
