@@ -51,12 +51,6 @@ pub struct Summary {
     pub denied: u32,
 }
 
-/// Bits in a word of the kernel's bitmap.
-const WORD: i32 = 64;
-
-/// From here on numbers belong to x32 alone.
-const X32_OWN: i32 = 512;
-
 /// ENOSYS, in the generic and the x86 and Arm errno tables.
 pub(super) const ENOSYS: u16 = 38;
 
@@ -104,28 +98,6 @@ impl Policy {
     #[must_use]
     pub fn is_constant_allow(&self, abi: Abi, nr: SyscallNr) -> bool {
         *self.entry(abi, nr) == Entry::Always(Decision::ALLOW)
-    }
-
-    /// Where the kernel's bitmap and this policy disagree; empty when the filter in force is the one expected.
-    ///
-    /// `constant_allow` is the bitmap as numbers. Two kinds of bits say nothing about the filter and are passed over:
-    /// those between the kernel's last call and the end of the bitmap's last word, which `bitmap_fill` sets and no
-    /// filter clears (`seccomp_cache_prepare_bitmap` in kernel/seccomp.c), and those of `uretprobe` and `uprobe`,
-    /// which x86-64 kernels exempt from filters (`seccomp_uprobe_exception`, Linux 6.14 and later).
-    #[must_use]
-    pub fn disagreements(&self, abi: Abi, constant_allow: &[SyscallNr]) -> Vec<SyscallNr> {
-        let bits: BTreeSet<i32> = constant_allow.iter().map(|nr| nr.0).collect();
-        let highest = bits.last().copied().unwrap_or(0);
-        let padding = if highest % WORD == WORD - 1 {
-            (highest - highest % WORD..=highest).rev().take_while(|nr| bits.contains(nr)).last().unwrap_or(highest)
-        } else {
-            highest.max(syscall::all(abi).map(|(nr, _)| nr.0).filter(|nr| *nr < X32_OWN).max().unwrap_or(0)) + 1
-        };
-        (0..padding)
-            .map(SyscallNr)
-            .filter(|nr| !(abi == Abi::X86_64 && [335, 336].contains(&nr.0)))
-            .filter(|nr| self.is_constant_allow(abi, *nr) != bits.contains(&nr.0))
-            .collect()
     }
 
     /// What happens to calls that no rule names.

