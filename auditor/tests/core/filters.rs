@@ -169,5 +169,6 @@ filters! {
     default_kill_process_has_an_enosys_stub: "filters/default-kill-process",
     default_trace_has_no_enosys_stub: "filters/default-trace",
     default_trap_has_an_enosys_stub: "filters/default-trap",
+    a_suggestion_is_the_filter_that_runc_made: "filters/suggestion",
     a_rule_with_the_default_action_still_places_the_stub: "filters/highest-named-by-the-default",
 }
