@@ -8,7 +8,7 @@ use auditor::profile::{Action, Arch, ArgCondition, HostArch, Operator, Profile, 
 use auditor::syscall::Abi;
 use proptest::prelude::*;
 
-use crate::{docker_default, profile};
+use crate::profile;
 
 fn error(json: &str) -> String {
     parse_seccomp(json.as_bytes()).map(|profile| format!("{profile:?}")).unwrap_err().to_string()
@@ -162,7 +162,7 @@ fn target(capabilities: &[&str]) -> Target {
     }
 }
 
-/// moby's own default profile in its own format, cut down to the rules that need resolving.
+/// Every kind of condition that the engine resolves, in Docker's own format.
 const DOCKER: &str = r#"{
     "defaultAction": "SCMP_ACT_ERRNO",
     "defaultErrnoRet": 2,
@@ -247,29 +247,6 @@ fn a_kernel_release_is_read_up_to_its_second_number() {
     ] {
         assert_eq!(KernelVersion::parse_release(release), expected, "{release}");
     }
-}
-
-/// The engine's default in Docker's format resolves to what the engine itself put into the bundle.
-#[test]
-fn mobys_default_resolves_to_what_the_engine_made_of_it() {
-    let docker = parse_docker(include_bytes!("../data/docker-default-20.10.json")).unwrap();
-    let caps = [
-        "CAP_CHOWN",
-        "CAP_DAC_OVERRIDE",
-        "CAP_FSETID",
-        "CAP_FOWNER",
-        "CAP_MKNOD",
-        "CAP_NET_RAW",
-        "CAP_SETGID",
-        "CAP_SETUID",
-        "CAP_SETFCAP",
-        "CAP_SETPCAP",
-        "CAP_NET_BIND_SERVICE",
-        "CAP_SYS_CHROOT",
-        "CAP_KILL",
-        "CAP_AUDIT_WRITE",
-    ];
-    assert_eq!(docker.resolve(&target(&caps)).unwrap(), docker_default());
 }
 
 fn arbitrary_profile() -> impl Strategy<Value = Profile> {
