@@ -116,11 +116,11 @@ pub enum SuggestError {
 pub fn suggest(request: &Request<'_>) -> Result<Suggestion, SuggestError> {
     refuse_gaps(request)?;
     let active = request.profile.map_or_else(|| Policy::unconfined(request.host.native), |p| p.evaluate(request.host));
-    let seen = shape::Seen::of(request, &active);
+    let mut seen = shape::Seen::of(request, &active);
     if seen.calls.is_empty() {
         return Err(SuggestError::NothingSeen);
     }
-    let profile = shape::shrink(request, &active, &seen);
+    let profile = shape::shrink(request, &active, &mut seen);
     let policy = profile.evaluate(request.host);
     laws::check(&active, &policy, &seen)?;
     let denied = denied_calls(request.counters, request.profile.is_some().then_some(&active));

@@ -95,7 +95,7 @@ impl Seen {
 }
 
 /// The profile without the names that nobody needs.
-pub(super) fn shrink(request: &Request<'_>, active: &Policy, seen: &Seen) -> Profile {
+pub(super) fn shrink(request: &Request<'_>, active: &Policy, seen: &mut Seen) -> Profile {
     let mut profile = match request.profile {
         None => from_nothing(seen),
         Some(profile) if profile.default_action.denies() => restrict(profile, seen),
@@ -178,7 +178,7 @@ fn invert(profile: &Profile, active: &Policy, seen: &Seen) -> Profile {
 /// runc answers ENOSYS to every number above the highest one that a profile names. With fewer names that would change
 /// the errno of calls between the two; so the highest one stays named, with the default action, which denies it and
 /// is no rule of the filter.
-fn keep_the_stub_where_it_was(request: &Request<'_>, active: &Policy, seen: &Seen, small: &mut Profile) {
+fn keep_the_stub_where_it_was(request: &Request<'_>, active: &Policy, seen: &mut Seen, small: &mut Profile) {
     let policy = small.evaluate(request.host);
     let mut names = BTreeSet::new();
     for &abi in &seen.abis {
@@ -190,11 +190,14 @@ fn keep_the_stub_where_it_was(request: &Request<'_>, active: &Policy, seen: &See
         }
     }
     if !names.is_empty() {
-        small.rules.push(Rule {
-            names: names.into_iter().collect(),
-            action: small.default_action,
-            errno: small.default_errno,
-            args: Vec::new(),
-        });
+        let names: Vec<_> = names.into_iter().collect();
+        seen.notes.push(format!(
+            "{} denied as by default, and named so that newer calls keep the errno they have",
+            match names.as_slice() {
+                [name] => format!("{name} is"),
+                names => format!("{} are", names.join(", ")),
+            }
+        ));
+        small.rules.push(Rule { names, action: small.default_action, errno: small.default_errno, args: Vec::new() });
     }
 }
