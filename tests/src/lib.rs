@@ -4,9 +4,14 @@
 
 use std::path::Path;
 
+pub mod auditord;
 pub mod engine;
 pub mod groundtruth;
+pub mod http;
+pub mod image;
 pub mod process;
+pub mod prometheus;
+pub mod stage;
 
 /// The root of the workspace.
 #[must_use]

@@ -1,0 +1,203 @@
+//! The daemon under test, and its commands: the real binary, with a socket and a port of its own.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+use crate::groundtruth::Key;
+use crate::http::{self, Answer};
+use crate::process::{Guarded, Ward, built, wait_for};
+
+/// A running daemon.
+#[derive(Debug)]
+pub struct Auditor {
+    daemon: Guarded,
+    address: SocketAddr,
+    dir: tempfile::TempDir,
+}
+
+/// One row of `show`, with the fields that are compared with the truth.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Row {
+    /// Calls under a filter.
+    pub calls: u64,
+    /// Calls without one.
+    pub unfiltered: u64,
+    /// Errors of both.
+    pub errors: u64,
+    /// Refused calls.
+    pub denied: u64,
+    /// `allowed`, `conditional`, `denied`, `unknown`.
+    pub verdict: String,
+    /// What refuses it.
+    pub action: Option<String>,
+    /// With which errno.
+    pub errno: Option<u64>,
+}
+
+/// The `auditor` binary of this workspace, up to date.
+pub fn binary() -> Result<&'static Path> {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(path) = BINARY.get() {
+        return Ok(path);
+    }
+    // Cargo builds another package's library for a test, but not its binary.
+    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    build.args(["build", "--quiet", "--package", "auditor", "--bin", "auditor"]).current_dir(crate::root());
+    let output = build.output().context("running cargo")?;
+    if !output.status.success() {
+        bail!("building auditor: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let path = built("auditor")?;
+    Ok(BINARY.get_or_init(|| path))
+}
+
+impl Auditor {
+    /// Starts the daemon for an engine, with more flags, and waits until it is ready.
+    pub fn start(docker_host: &str, flags: &[&str]) -> Result<Self> {
+        let auditor = Self::launch(docker_host, flags)?;
+        let ready = wait_for("the daemon's readiness", Duration::from_secs(60), || {
+            if !auditor.daemon.is_running() {
+                bail!("the daemon ended");
+            }
+            Ok(auditor.get("/readyz").is_ok_and(|answer| answer.status == 200).then_some(()))
+        });
+        ready.with_context(|| format!("the daemon's log:\n{}", auditor.log()))?;
+        Ok(auditor)
+    }
+
+    /// Starts the daemon and does not wait.
+    pub fn launch(docker_host: &str, flags: &[&str]) -> Result<Self> {
+        let dir = tempfile::tempdir().context("making a directory for the daemon")?;
+        let address = http::free_port()?;
+        let mut args = vec![
+            "daemon".to_owned(),
+            format!("--socket={}", dir.path().join("auditor.sock").display()),
+            format!("--docker-host={docker_host}"),
+            format!("--web.listen-address={address}"),
+        ];
+        args.extend(flags.iter().map(|&flag| flag.to_owned()));
+        let daemon = Guarded::start(binary()?, &args, &Ward::default(), &dir.path().join("log"))?;
+        Ok(Self { daemon, address, dir })
+    }
+
+    /// Its control socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.dir.path().join("auditor.sock")
+    }
+
+    /// Where it serves metrics.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its process.
+    #[must_use]
+    pub const fn process(&self) -> &Guarded {
+        &self.daemon
+    }
+
+    /// The same, to stop and start it.
+    pub const fn process_mut(&mut self) -> &mut Guarded {
+        &mut self.daemon
+    }
+
+    /// What it logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.daemon.log()
+    }
+
+    /// Asks its web server.
+    pub fn get(&self, path: &str) -> Result<Answer> {
+        http::get(self.address, path)
+    }
+
+    /// Runs one of the commands, whatever it ends with.
+    pub fn output(&self, args: &[&str]) -> Result<Output> {
+        command(&self.socket(), args)
+    }
+
+    /// Runs one that must succeed; gives its two streams.
+    pub fn run(&self, args: &[&str]) -> Result<(String, String)> {
+        let output = self.output(args)?;
+        let stdout = String::from_utf8(output.stdout).context("what auditor wrote")?;
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        if !output.status.success() {
+            bail!("auditor {args:?}: {}: {stderr}", output.status);
+        }
+        Ok((stdout, stderr))
+    }
+
+    /// Runs `ps -o json`.
+    pub fn ps(&self) -> Result<Vec<Value>> {
+        let (stdout, _) = self.run(&["ps", "--output=json", "--no-trunc"])?;
+        serde_json::from_str(&stdout).with_context(|| format!("parsing {stdout}"))
+    }
+
+    /// Runs `show -o json` for a container that the daemon may be about to learn of.
+    pub fn show(&self, container: &str) -> Result<Value> {
+        let args = ["show", "--output=json", "--no-trunc", container];
+        let stdout = wait_for("a container to show", Duration::from_secs(10), || {
+            let output = self.output(&args)?;
+            Ok(output.status.success().then_some(output.stdout))
+        })
+        .or_else(|_| self.run(&args).map(|(stdout, _)| stdout.into_bytes()))?;
+        let list: Vec<Value> = serde_json::from_slice(&stdout).context("parsing auditor show")?;
+        list.into_iter().next().with_context(|| format!("auditor show {container} gave an empty list"))
+    }
+
+    /// The rows of `show`, by ABI and number.
+    pub fn rows(&self, container: &str) -> Result<BTreeMap<Key, Row>> {
+        rows(&self.show(container)?)
+    }
+
+    /// Runs `suggest` and gives the profile's text and the notes.
+    pub fn suggest(&self, container: &str) -> Result<(String, String)> {
+        self.run(&["suggest", container])
+    }
+
+    /// The page that Prometheus reads.
+    pub fn metrics(&self) -> Result<String> {
+        Ok(self.get("/metrics")?.body)
+    }
+}
+
+/// Runs `auditor` against a socket.
+pub fn command(socket: &Path, args: &[&str]) -> Result<Output> {
+    let mut command = Command::new(binary()?);
+    command.arg("--socket").arg(socket).args(args).stdin(Stdio::null()).env_remove("DOCKER_HOST");
+    command.output().with_context(|| format!("running auditor {args:?}"))
+}
+
+/// The rows of a container as `show -o json` gives it.
+pub fn rows(container: &Value) -> Result<BTreeMap<Key, Row>> {
+    let list = container["syscalls"].as_array().context("no syscalls in auditor show")?;
+    let mut rows = BTreeMap::new();
+    for row in list {
+        let number = |name: &str| row[name].as_u64().with_context(|| format!("no {name} in {row}"));
+        let text = |name: &str| row[name].as_str().map(str::to_owned);
+        // Numbers outside the table are -1, and of no interest here.
+        let Some(nr) = row["nr"].as_u64() else { continue };
+        let key = (text("abi").with_context(|| format!("no ABI in {row}"))?, nr);
+        let value = Row {
+            calls: number("calls")?,
+            unfiltered: number("unfiltered_calls")?,
+            errors: number("errors")?,
+            denied: number("denied")?,
+            verdict: text("verdict").unwrap_or_default(),
+            action: text("action"),
+            errno: row["errno"].as_u64(),
+        };
+        rows.insert(key, value);
+    }
+    Ok(rows)
+}

@@ -1,0 +1,113 @@
+//! Images, made without a registry: an empty tree with busybox, and a Debian userland with real programs.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::engine::Engine;
+use crate::groundtruth;
+
+/// The tag of the small image: a shell, the usual commands, and `/groundtruth`.
+pub const BUSYBOX: &str = "busybox:rig";
+/// The tag of the large one: Debian with [`PACKAGES`], and `/groundtruth`.
+pub const DEBIAN: &str = "debian:rig";
+
+/// What the large image has besides Debian's essential packages.
+pub const PACKAGES: [&str; 6] =
+    ["busybox-static", "strace", "nginx-light", "redis-server", "postgresql", "python3-minimal"];
+
+/// Where Debian's static busybox lies.
+const BUSYBOX_PROGRAM: &str = "/bin/busybox";
+
+/// Gives an engine the small image.
+pub fn import_busybox(engine: &Engine) -> Result<()> {
+    let tree = tempfile::tempdir().context("making a tree for an image")?;
+    let bin = tree.path().join("bin");
+    fs::create_dir(&bin).context("making a tree for an image")?;
+    fs::copy(BUSYBOX_PROGRAM, bin.join("busybox"))
+        .with_context(|| format!("copying {BUSYBOX_PROGRAM}; run `cargo xtask setup`"))?;
+    let list = Command::new(BUSYBOX_PROGRAM).arg("--list").output().context("asking busybox for its commands")?;
+    for name in String::from_utf8_lossy(&list.stdout).lines().filter(|name| *name != "busybox") {
+        symlink("busybox", bin.join(name)).with_context(|| format!("linking {name}"))?;
+    }
+    for dir in ["tmp", "etc"] {
+        fs::create_dir(tree.path().join(dir)).context("making a tree for an image")?;
+    }
+    fs::set_permissions(tree.path().join("tmp"), fs::Permissions::from_mode(0o1777)).context("opening /tmp to all")?;
+    fs::write(tree.path().join("etc/passwd"), "root:x:0:0::/:/bin/sh\nuser:x:1000:1000::/:/bin/sh\n")?;
+    add_groundtruth(tree.path())?;
+    engine.import_image(tree.path(), BUSYBOX)
+}
+
+/// Gives an engine the large image. The first time on a machine takes minutes; the tree is kept in `target/`.
+pub fn import_debian(engine: &Engine) -> Result<()> {
+    let tree = debian_tree()?;
+    add_groundtruth(&tree)?;
+    engine.import_image(&tree, DEBIAN)
+}
+
+fn add_groundtruth(tree: &Path) -> Result<()> {
+    let program = groundtruth::program()?;
+    fs::copy(program, tree.join("groundtruth")).with_context(|| format!("copying {}", program.display()))?;
+    Ok(())
+}
+
+fn debian_tree() -> Result<PathBuf> {
+    let dir = crate::root().join("target/images");
+    let tree = dir.join(format!("debian-{}", PACKAGES.join("-")));
+    if tree.is_dir() {
+        return Ok(tree);
+    }
+    let (suite, mirror) = (suite()?, mirror()?);
+    fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
+    // Only a whole tree gets the name that is looked for.
+    let raw = tempfile::tempdir_in(&dir).context("making a tree for an image")?;
+    fs::set_permissions(raw.path(), fs::Permissions::from_mode(0o755)).context("opening a tree to all")?;
+    eprintln!("making a Debian tree of {} from {mirror} (once, some minutes)", PACKAGES.join(", "));
+    // In a mount namespace of its own: an interrupted debootstrap leaves its /proc mounted.
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation=private", "debootstrap", "--variant=minbase"]);
+    command.arg(format!("--include={}", PACKAGES.join(","))).arg(&suite).arg(raw.path()).arg(&mirror);
+    let output = command.stdin(Stdio::null()).output().context("running debootstrap; run `cargo xtask setup`")?;
+    if !output.status.success() {
+        let log = String::from_utf8_lossy(&output.stdout);
+        let end: Vec<_> = log.lines().rev().take(10).collect();
+        bail!("debootstrap: {}: {}", output.status, end.into_iter().rev().collect::<Vec<_>>().join("\n"));
+    }
+    for waste in ["var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale", "usr/share/man"] {
+        _ = fs::remove_dir_all(raw.path().join(waste));
+    }
+    fs::rename(raw.keep(), &tree).context("naming a finished tree")?;
+    Ok(tree)
+}
+
+/// The Debian release that this machine runs.
+fn suite() -> Result<String> {
+    let release = fs::read_to_string("/etc/os-release").context("reading /etc/os-release")?;
+    let name = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
+    Ok(name.context("no VERSION_CODENAME in /etc/os-release")?.to_owned())
+}
+
+/// The mirror that this machine's apt uses.
+fn mirror() -> Result<String> {
+    let etc = Path::new("/etc/apt");
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(etc.join("sources.list.d")).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    files.push(etc.join("sources.list"));
+    for file in files {
+        let Ok(open) = fs::File::open(&file) else { continue };
+        for line in BufReader::new(open).lines().map_while(Result::ok) {
+            let uri = line.strip_prefix("URIs:").or_else(|| line.strip_prefix("deb ")).unwrap_or_default();
+            let uri = uri.split_whitespace().find(|word| word.contains("://"));
+            if let Some(uri) = uri.filter(|uri| uri.trim_end_matches('/').ends_with("/debian")) {
+                return Ok(uri.to_owned());
+            }
+        }
+    }
+    bail!("no Debian mirror in /etc/apt/sources.list.d or /etc/apt/sources.list")
+}

@@ -1,0 +1,50 @@
+//! An engine with images and a daemon that watches it, shared by the tests of one file.
+
+use std::sync::{Mutex, OnceLock};
+
+use anyhow::{Context as _, Result};
+
+use crate::auditord::Auditor;
+use crate::engine::{CgroupMode, Engine};
+use crate::image;
+
+/// An engine, and the daemon that watches it. Lives as long as the test's process; the wardens see its end.
+#[derive(Debug)]
+pub struct Stage {
+    /// The engine; it has [`image::BUSYBOX`].
+    pub engine: Engine,
+    /// The daemon, started before any container.
+    pub auditor: Auditor,
+}
+
+impl Stage {
+    /// A stage of one's own.
+    pub fn new(mode: CgroupMode) -> Result<Self> {
+        let engine = Engine::start(mode)?;
+        image::import_busybox(&engine)?;
+        let auditor = Auditor::start(&engine.host(), &[])?;
+        Ok(Self { engine, auditor })
+    }
+
+    /// The stage that the tests of this process share.
+    pub fn shared(mode: CgroupMode) -> Result<&'static Self> {
+        static STAGES: [OnceLock<Stage>; 2] = [const { OnceLock::new() }; 2];
+        static BUILDING: Mutex<()> = Mutex::new(());
+        let _building = BUILDING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let place = &STAGES[usize::from(mode == CgroupMode::Hybrid)];
+        if let Some(stage) = place.get() {
+            return Ok(stage);
+        }
+        let stage = Self::new(mode).with_context(|| format!("setting the stage ({mode:?})"))?;
+        Ok(place.get_or_init(|| stage))
+    }
+
+    /// Runs groundtruth to its end in a container of this name and gives what it wrote.
+    pub fn groundtruth(&self, name: &str, options: &[&str], args: &[&str]) -> Result<String> {
+        let mut line = vec!["run", "--name", name];
+        line.extend(options);
+        line.extend([image::BUSYBOX, "/groundtruth"]);
+        line.extend(args);
+        self.engine.client(line)
+    }
+}
