@@ -29,8 +29,10 @@ pub struct Row {
     pub calls: u64,
     /// Calls without one.
     pub unfiltered: u64,
-    /// Errors of both.
+    /// Errors of those under a filter.
     pub errors: u64,
+    /// Errors of those without one.
+    pub unfiltered_errors: u64,
     /// Refused calls.
     pub denied: u64,
     /// `allowed`, `conditional`, `denied`, `unknown`.
@@ -192,6 +194,7 @@ pub fn rows(container: &Value) -> Result<BTreeMap<Key, Row>> {
             calls: number("calls")?,
             unfiltered: number("unfiltered_calls")?,
             errors: number("errors")?,
+            unfiltered_errors: number("unfiltered_errors")?,
             denied: number("denied")?,
             verdict: text("verdict").unwrap_or_default(),
             action: text("action"),

@@ -167,6 +167,13 @@ impl Engine {
     }
 }
 
+/// Where this machine's version 2 hierarchy is mounted. There is only one, wherever it is seen from.
+pub fn cgroup2() -> Result<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").context("reading /proc/self/mountinfo")?;
+    let mount = mounts.lines().find(|line| line.contains(" - cgroup2 ")).and_then(|line| line.split(' ').nth(4));
+    Ok(PathBuf::from(mount.context("no cgroup2 mount on this machine")?))
+}
+
 /// A program of the system's, also from where an ordinary `PATH` does not look.
 pub fn program(name: &str) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();

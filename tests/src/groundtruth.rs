@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
+
+use crate::auditord::Row;
 
 /// The program, built so that it runs in an image that has nothing else.
 pub fn program() -> Result<&'static Path> {
@@ -37,12 +39,28 @@ pub struct Issued {
     pub before: u64,
     /// Reached the kernel under a filter of its own.
     pub under: u64,
-    /// Of the two above, gave an error.
-    pub errors: u64,
+    /// Of those before, gave an error.
+    pub errors_before: u64,
+    /// Of those under it.
+    pub errors_under: u64,
     /// Refused by a filter of its own, in whatever way.
     pub denied: u64,
     /// Neither reached the kernel nor was refused: a supervisor or a tracer had it.
     pub elsewhere: u64,
+}
+
+impl Issued {
+    /// The same for a program that had its container's filter from its first call on.
+    #[must_use]
+    pub const fn as_confined(self) -> Self {
+        Self {
+            before: 0,
+            under: self.before + self.under,
+            errors_before: 0,
+            errors_under: self.errors_before + self.errors_under,
+            ..self
+        }
+    }
 }
 
 /// Parses the program's last line.
@@ -56,13 +74,40 @@ pub fn parse(output: &str) -> Result<BTreeMap<Key, Issued>> {
         let entry = issued.entry((text("abi")?.to_owned(), number("nr")?)).or_default();
         let count = number("issued")?;
         match (text("fate")?, row["own_filter"].as_bool()) {
-            ("reached", Some(own_filter)) => {
-                *(if own_filter { &mut entry.under } else { &mut entry.before }) += count;
-                entry.errors += number("failed")?;
+            ("reached", Some(true)) => {
+                entry.under += count;
+                entry.errors_under += number("failed")?;
+            }
+            ("reached", Some(false)) => {
+                entry.before += count;
+                entry.errors_before += number("failed")?;
             }
             ("errno" | "signalled" | "thread_killed", _) => entry.denied += count,
             _ => entry.elsewhere += count,
         }
     }
     Ok(issued)
+}
+
+/// Compares the daemon's rows with what was issued: equal, not about. `confined`: by its container's filter, from its
+/// first call on. Calls that were not issued are not looked at: libraries and runtimes make them as they like.
+pub fn compare(rows: &BTreeMap<Key, Row>, issued: &BTreeMap<Key, Issued>, confined: bool) -> Result<()> {
+    ensure!(!issued.is_empty(), "nothing was issued");
+    for (key, issued) in issued.iter().filter(|(key, _)| is_known(key)) {
+        let row = rows.get(key).cloned().unwrap_or_default();
+        let issued = if confined { issued.as_confined() } else { *issued };
+        let expected = (issued.under, issued.before, issued.errors_under, issued.errors_before, issued.denied);
+        let counted = (row.calls, row.unfiltered, row.errors, row.unfiltered_errors, row.denied);
+        ensure!(
+            counted == expected,
+            "(calls, unfiltered, errors of both, denied) of {key:?} are {counted:?}; issued were {expected:?}"
+        );
+    }
+    Ok(())
+}
+
+/// Leaves out what the program's libraries and the container's runtime also call: these totals nobody knows.
+fn is_known(key: &Key) -> bool {
+    // rt_sigreturn, execve, tgkill.
+    key.0 != "x86_64" || !matches!(key.1, 15 | 59 | 234)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use tests::engine::CgroupMode;
-use tests::groundtruth::{self, Issued, Key};
+use tests::groundtruth::{self, Key};
 use tests::stage::Stage;
 
 /// Takes a filter of the program's own away from the container's.
@@ -12,29 +12,6 @@ const UNCONFINED: [&str; 2] = ["--security-opt", "seccomp=unconfined"];
 
 fn stage() -> Result<&'static Stage> {
     Stage::shared(CgroupMode::Unified)
-}
-
-/// Calls that the program's runtime and the container's make by themselves: their numbers are not known.
-fn is_ours(key: &Key) -> bool {
-    let (abi, nr) = (key.0.as_str(), key.1);
-    // tgkill and execve are also others'; a sigreturn's result is whatever the registers held.
-    abi != "x86_64" || !matches!(nr, 15 | 59 | 234)
-}
-
-/// Compares the daemon's rows with what was issued. `confined`: by the container's filter, from the first call on.
-fn compare(name: &str, issued: &BTreeMap<Key, Issued>, confined: bool) -> Result<()> {
-    let rows = stage()?.auditor.rows(name)?;
-    assert!(!issued.is_empty());
-    for (key, issued) in issued.iter().filter(|(key, _)| is_ours(key)) {
-        let row = rows.get(key).cloned().unwrap_or_default();
-        let (calls, unfiltered) =
-            if confined { (issued.before + issued.under, 0) } else { (issued.under, issued.before) };
-        assert_eq!(row.calls, calls, "calls of {key:?}: {row:?} for {issued:?}");
-        assert_eq!(row.unfiltered, unfiltered, "unfiltered calls of {key:?}: {row:?} for {issued:?}");
-        assert_eq!(row.errors, issued.errors, "errors of {key:?}: {row:?} for {issued:?}");
-        assert_eq!(row.denied, issued.denied, "denials of {key:?}: {row:?} for {issued:?}");
-    }
-    Ok(())
 }
 
 /// Every denial that the daemon reports for a container.
@@ -46,7 +23,7 @@ fn denials(name: &str) -> Result<BTreeMap<Key, u64>> {
 /// Runs groundtruth in a container without a filter and compares; no denial may be reported that was not made.
 fn check(name: &str, args: &[&str]) -> Result<()> {
     let issued = groundtruth::parse(&stage()?.groundtruth(name, &UNCONFINED, args)?)?;
-    compare(name, &issued, false)?;
+    groundtruth::compare(&stage()?.auditor.rows(name)?, &issued, false)?;
     let made = issued.iter().filter(|(_, issued)| issued.denied > 0).map(|(key, issued)| (key.clone(), issued.denied));
     assert_eq!(denials(name)?, made.collect(), "denials that nobody made, or that nobody saw");
     Ok(())
