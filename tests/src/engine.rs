@@ -11,7 +11,10 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 pub use crate::process::Cgroups as CgroupMode;
-use crate::process::{Guarded, Ward, wait_for};
+use crate::process::{Guarded, Ward, built, wait_for};
+
+/// The runtime that makes privileged containers also where root lacks a capability.
+const LIMITED: &str = "limited-runc";
 
 /// A running engine. Dropping it ends its containers and removes all that it made.
 #[derive(Debug)]
@@ -35,9 +38,11 @@ impl Engine {
             format!("--pidfile={}", at("pid")),
             format!("--config-file={}", at("daemon.json")),
             format!("--host=unix://{}", at("docker.sock")),
+            format!("--cgroup-parent=/{}", cgroup_parent(&state)?),
             "--bridge=none".to_owned(),
             "--iptables=false".to_owned(),
             "--ip6tables=false".to_owned(),
+            format!("--add-runtime={LIMITED}={}", built("limited-runc")?.display()),
         ];
         fs::write(state.join("daemon.json"), "{}").context("writing the engine's configuration")?;
         let ward = Ward { cgroups: Some(mode), engine: Some(state.clone()) };
@@ -137,6 +142,11 @@ impl Engine {
         Ok(bundle)
     }
 
+    /// The cgroup of a container that exists, in the one version 2 hierarchy.
+    pub fn cgroup(&self, container: &str) -> Result<PathBuf> {
+        Ok(cgroup2()?.join(cgroup_parent(&self.state)?).join(self.id(container)?))
+    }
+
     /// Stops the engine's daemon, and with it its containers.
     pub fn stop(&mut self) -> Result<()> {
         self.daemon.pause()
@@ -167,11 +177,36 @@ impl Engine {
     }
 }
 
+/// The directory that an engine with this state has in each hierarchy: its own, so that all in it is its to remove.
+pub fn cgroup_parent(state: &Path) -> Result<&str> {
+    state.file_name().and_then(|name| name.to_str()).context("an engine's directory has a plain name")
+}
+
 /// Where this machine's version 2 hierarchy is mounted. There is only one, wherever it is seen from.
-pub fn cgroup2() -> Result<PathBuf> {
+fn cgroup2() -> Result<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").context("reading /proc/self/mountinfo")?;
     let mount = mounts.lines().find(|line| line.contains(" - cgroup2 ")).and_then(|line| line.split(' ').nth(4));
     Ok(PathBuf::from(mount.context("no cgroup2 mount on this machine")?))
+}
+
+/// The options that make a container privileged on this machine.
+pub fn privileged() -> Result<Vec<String>> {
+    let mut options = vec!["--privileged".to_owned()];
+    if !missing_capabilities()?.is_empty() {
+        options.push(format!("--runtime={LIMITED}"));
+    }
+    Ok(options)
+}
+
+/// The capabilities that the kernel knows and this root lacks, by their names in a bundle.
+pub fn missing_capabilities() -> Result<Vec<&'static str>> {
+    // Of those that containers and virtual machines for tests are known to withhold.
+    const WITHHELD: [(u32, &str); 3] = [(16, "CAP_SYS_MODULE"), (24, "CAP_SYS_RESOURCE"), (25, "CAP_SYS_TIME")];
+    let status = fs::read_to_string("/proc/self/status").context("reading /proc/self/status")?;
+    let bounding =
+        status.lines().find_map(|line| line.strip_prefix("CapBnd:")).context("no CapBnd in /proc/self/status")?;
+    let bounding = u64::from_str_radix(bounding.trim(), 16).context("parsing CapBnd in /proc/self/status")?;
+    Ok(WITHHELD.iter().filter(|(bit, _)| bounding >> bit & 1 == 0).map(|&(_, name)| name).collect())
 }
 
 /// A program of the system's, also from where an ordinary `PATH` does not look.

@@ -1,12 +1,11 @@
 //! Containers that come before, beside and after the daemon; slots that run out and come back.
 
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tests::auditord::Auditor;
-use tests::engine::{CgroupMode, Engine, cgroup2};
+use tests::engine::{self, CgroupMode, Engine};
 use tests::groundtruth::{self, compare};
 use tests::image::{self, BUSYBOX};
 use tests::process::wait_for;
@@ -18,11 +17,6 @@ fn engine_with_busybox() -> Result<Engine> {
     let engine = Engine::start(CgroupMode::Unified)?;
     image::import_busybox(&engine)?;
     Ok(engine)
-}
-
-/// The container's cgroup, in the one version 2 hierarchy.
-fn cgroup(engine: &Engine, container: &str) -> Result<PathBuf> {
-    Ok(cgroup2()?.join("docker").join(engine.id(container)?))
 }
 
 #[test]
@@ -59,7 +53,7 @@ fn a_container_that_was_there_before_is_counted_from_now_on_and_says_so() -> Res
 fn nested_cgroups_count_for_their_container() -> Result<()> {
     let stage = Stage::shared(CgroupMode::Unified)?;
     stage.engine.client([&["run", "--detach", "--name", "nest", BUSYBOX][..], &SLEEP].concat())?;
-    let nested = cgroup(&stage.engine, "nest")?.join("inner/innermost");
+    let nested = stage.engine.cgroup("nest")?.join("inner/innermost");
     std::fs::create_dir_all(&nested).with_context(|| format!("making {}", nested.display()))?;
     let program = groundtruth::program()?;
     let script = format!("echo $$ > {}/cgroup.procs && exec {} work 124*500", nested.display(), program.display());
@@ -74,7 +68,9 @@ fn nested_cgroups_count_for_their_container() -> Result<()> {
 #[test]
 fn an_unfiltered_exec_in_a_confined_container_is_told_apart() -> Result<()> {
     let stage = Stage::shared(CgroupMode::Unified)?;
-    stage.engine.client([&["run", "--detach", "--name", "both", BUSYBOX][..], &SLEEP].concat())?;
+    let runtime = engine::privileged()?;
+    let runtime: Vec<&str> = runtime.iter().map(String::as_str).filter(|option| option.contains("runtime")).collect();
+    stage.engine.client([&["run", "--detach", "--name", "both"][..], &runtime, &[BUSYBOX], &SLEEP].concat())?;
     let work = ["/groundtruth", "work", "124*40", "i386:147*4"];
     let confined = groundtruth::parse(&stage.engine.client([&["exec", "both"][..], &work].concat())?)?;
     compare(&stage.auditor.rows("both")?, &confined, true)?;
@@ -102,15 +98,23 @@ fn a_restarted_container_adds_to_its_counts() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn slots_come_back_after_their_containers() -> Result<()> {
-    let engine = engine_with_busybox()?;
-    // Other engines' containers on this machine take slots too: leave some room.
-    let auditor = Auditor::start(&engine.host(), &["--max-containers=16"])?;
+/// Slots that other engines' containers on this machine take.
+fn slots_taken() -> Result<usize> {
+    let auditor = Auditor::start("unix:///nonexistent/docker.sock", &["--max-containers=4096"])?;
+    let metrics = auditor.metrics()?;
+    let used = metrics.lines().find_map(|line| line.strip_prefix("auditor_slots_used "));
+    used.context("no auditor_slots_used")?.parse().context("auditor_slots_used")
+}
+
+fn slots_come_back_in(mode: CgroupMode) -> Result<()> {
+    let engine = Engine::start(mode)?;
+    image::import_busybox(&engine)?;
+    let slots = format!("--max-containers={}", slots_taken()? + 16);
+    let auditor = Auditor::start(&engine.host(), &[&slots])?;
     for number in 0..48 {
         let name = format!("turn{number}");
-        let issued =
-            groundtruth::parse(&engine.client(["run", "--name", &name, BUSYBOX, "/groundtruth", "work", "124*9"])?)?;
+        let line = ["run", "--name", &name, BUSYBOX, "/groundtruth", "work", "124*9"];
+        let issued = groundtruth::parse(&engine.client(line)?)?;
         compare(&auditor.rows(&name)?, &issued, true).with_context(|| format!("container {name}"))?;
     }
     assert_eq!(auditor.get("/readyz")?.status, 200);
@@ -118,9 +122,20 @@ fn slots_come_back_after_their_containers() -> Result<()> {
 }
 
 #[test]
+fn slots_come_back_after_their_containers() -> Result<()> {
+    slots_come_back_in(CgroupMode::Unified)
+}
+
+#[test]
+fn slots_come_back_although_runc_leaves_its_version_2_cgroups_on_hybrid_hosts() -> Result<()> {
+    slots_come_back_in(CgroupMode::Hybrid)
+}
+
+#[test]
 fn slots_run_out_loudly() -> Result<()> {
     let engine = engine_with_busybox()?;
-    let auditor = Auditor::start(&engine.host(), &["--max-containers=2"])?;
+    let slots = format!("--max-containers={}", slots_taken()? + 2);
+    let auditor = Auditor::start(&engine.host(), &[&slots])?;
     for number in 0..4 {
         let name = format!("many{number}");
         engine.client([&["run", "--detach", "--name", &name, BUSYBOX][..], &SLEEP].concat())?;

@@ -14,17 +14,19 @@ fn starts_runs_and_leaves_nothing(mode: CgroupMode) -> Result<()> {
     engine.import_image(tree.path(), "busybox")?;
     engine.client(["run", "--detach", "--name", "sleeper", "busybox", "/bin/busybox", "sleep", "1000"])?;
     assert!(engine.bundle("sleeper")?.is_dir());
-    let id = engine.id("sleeper")?;
+    let cgroup = engine.cgroup("sleeper")?;
+    assert!(cgroup.is_dir(), "{}", cgroup.display());
     let pid = engine.inspect("sleeper")?["State"]["Pid"].as_u64().expect("a process id");
     let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
     let unified = cgroups.lines().find_map(|line| line.strip_prefix("0::")).expect("a version 2 cgroup");
-    assert!(unified.ends_with(&format!("/docker/{id}")), "{cgroups}");
+    assert!(cgroup.ends_with(unified.trim_start_matches('/')), "{cgroups}");
     let version = engine.client(["info", "--format", "{{.CgroupVersion}}"])?;
     assert_eq!(version, if mode == CgroupMode::Unified { "2" } else { "1" });
     drop(engine);
     assert!(!Path::new(&format!("/proc/{pid}")).exists(), "the container outlived its engine");
+    let parent = cgroup.parent().and_then(Path::file_name).expect("the engine's cgroup");
     for hierarchy in fs::read_dir("/sys/fs/cgroup")?.flatten() {
-        assert!(!hierarchy.path().join("docker").join(&id).exists(), "{}", hierarchy.path().display());
+        assert!(!hierarchy.path().join(parent).exists(), "{} has {}", hierarchy.path().display(), parent.display());
     }
     Ok(())
 }

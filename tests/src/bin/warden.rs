@@ -19,6 +19,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
+use tests::engine::cgroup_parent;
 use tests::process::Cgroups;
 
 const CGROUP: &str = "/sys/fs/cgroup";
@@ -45,7 +46,7 @@ fn main() -> Result<()> {
     let outcome = watch(&line, engine.is_some());
     end_descendants();
     if let Some(state) = engine {
-        remove_cgroups(&container_ids(&state));
+        remove_cgroups(&state)?;
         unmount_below(&state)?;
         fs::remove_dir_all(&state).with_context(|| format!("removing {}", state.display()))?;
     }
@@ -193,25 +194,16 @@ fn unmount_below(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The containers that an engine with this state directory ever made.
-fn container_ids(state: &Path) -> Vec<String> {
-    let containers = state.join("data/containers");
-    let entries = fs::read_dir(containers).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
-}
-
-/// Removes the cgroups of containers that were killed, in every hierarchy, and the engine's own when it is empty.
-fn remove_cgroups(containers: &[String]) {
+/// Removes an engine's cgroups in every hierarchy: those of containers that were killed, and those that the runtime
+/// leaves in version 2 when it manages version 1.
+fn remove_cgroups(state: &Path) -> Result<()> {
+    let parent = cgroup_parent(state)?;
     let mut hierarchies = vec![PathBuf::from(CGROUP)];
     hierarchies.extend(fs::read_dir(CGROUP).into_iter().flatten().flatten().map(|entry| entry.path()));
     for hierarchy in hierarchies {
-        let parent = hierarchy.join("docker");
-        for container in containers {
-            remove_cgroup(&parent.join(container));
-        }
-        // Fails where another engine's containers are in it: they are not ours to remove.
-        _ = fs::remove_dir(&parent);
+        remove_cgroup(&hierarchy.join(parent));
     }
+    Ok(())
 }
 
 fn remove_cgroup(dir: &Path) {
