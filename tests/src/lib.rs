@@ -10,6 +10,7 @@ pub mod groundtruth;
 pub mod http;
 pub mod image;
 pub mod process;
+pub mod profile;
 pub mod prometheus;
 pub mod stage;
 

@@ -66,19 +66,18 @@ fn nested_cgroups_count_for_their_container() -> Result<()> {
 }
 
 #[test]
-fn an_unfiltered_exec_in_a_confined_container_is_told_apart() -> Result<()> {
+fn a_privileged_exec_in_a_confined_container_is_counted_by_the_filter_it_has() -> Result<()> {
     let stage = Stage::shared(CgroupMode::Unified)?;
     let runtime = engine::privileged()?;
     let runtime: Vec<&str> = runtime.iter().map(String::as_str).filter(|option| option.contains("runtime")).collect();
     stage.engine.client([&["run", "--detach", "--name", "both"][..], &runtime, &[BUSYBOX], &SLEEP].concat())?;
+    let exec = ["exec", "--privileged", "both"];
+    // Engines differ: some leave the filter away, some keep it. The kernel knows.
+    let status = stage.engine.client([&exec[..], &["/bin/grep", "Seccomp:", "/proc/self/status"]].concat())?;
+    let confined = status.ends_with('2');
     let work = ["/groundtruth", "work", "124*40", "i386:147*4"];
-    let confined = groundtruth::parse(&stage.engine.client([&["exec", "both"][..], &work].concat())?)?;
-    compare(&stage.auditor.rows("both")?, &confined, true)?;
-    stage.engine.client([&["exec", "--privileged", "both"][..], &work].concat())?;
-    let rows = stage.auditor.rows("both")?;
-    for (key, count) in [(("x86_64".to_owned(), 124), 40), (("i386".to_owned(), 147), 4)] {
-        assert_eq!((rows[&key].calls, rows[&key].unfiltered), (count, count), "{key:?}");
-    }
+    let issued = groundtruth::parse(&stage.engine.client([&exec[..], &work].concat())?)?;
+    compare(&stage.auditor.rows("both")?, &issued, confined)?;
     stage.engine.client(["rm", "--force", "both"])?;
     Ok(())
 }
@@ -127,7 +126,7 @@ fn slots_come_back_after_their_containers() -> Result<()> {
 }
 
 #[test]
-fn slots_come_back_although_runc_leaves_its_version_2_cgroups_on_hybrid_hosts() -> Result<()> {
+fn slots_come_back_on_hybrid_hosts_too() -> Result<()> {
     slots_come_back_in(CgroupMode::Hybrid)
 }
 

@@ -6,11 +6,12 @@
 //! groundtruth supervise errno:N|value:N|continue CALL...
 //! groundtruth trace emulate|cancel|skip|pass CALL...
 //! groundtruth dispatch CALL...
+//! groundtruth enter FILE PROGRAM ARG...    writes itself into a cgroup.procs and becomes the program, nothing between
 //! groundtruth inflight THREADS MILLISECONDS [RULE...]   calls that take their time
 //! ```
 //! CALL is `[ABI:]NR[@ARG][*COUNT]`, a RULE `[ABI:]NR[@ARG]=ACTION`. The libraries below make calls of their own, which
 //! are not counted: to be compared for equality, take numbers that they never use (`getsid`, `times`, ...).
-//! All scenarios but `inflight` end with a line of JSON: what was issued, and what our own filters made of it.
+//! All scenarios but the last two end with a line of JSON: what was issued, and what our own filters made of it.
 
 mod die;
 mod dispatch;
@@ -22,7 +23,11 @@ mod table;
 mod traced;
 mod work;
 
+use std::ffi::CString;
+use std::fs::OpenOptions;
+use std::io::{Error, Write as _};
 use std::process::ExitCode;
+use std::ptr;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -55,6 +60,9 @@ fn run(args: &[String]) -> Result<()> {
     }
     if scenario == "inflight" {
         return in_flight(args);
+    }
+    if scenario == "enter" {
+        return enter(args);
     }
     let table = Table::new()?;
     match scenario.as_str() {
@@ -142,4 +150,18 @@ fn in_flight(args: &[String]) -> Result<()> {
         }
     });
     Ok(())
+}
+
+/// The first call in the cgroup is the program's execution: what is counted there is the program's alone.
+fn enter(args: &[String]) -> Result<()> {
+    let [file, line @ ..] = args else { bail!("enter FILE PROGRAM ARG...") };
+    let line: Vec<CString> = line.iter().map(|arg| CString::new(arg.as_str())).collect::<Result<_, _>>()?;
+    let mut pointers: Vec<_> = line.iter().map(|arg| arg.as_ptr()).collect();
+    pointers.push(ptr::null());
+    let environment = [ptr::null()];
+    let procs = OpenOptions::new().write(true).open(file).with_context(|| format!("opening {file}"))?;
+    (&procs).write_all(b"0").with_context(|| format!("entering {file}"))?;
+    // SAFETY: C strings and null-terminated lists of them, alive until the call returns, which it does on error.
+    unsafe { libc::execve(pointers[0], pointers.as_ptr(), environment.as_ptr()) };
+    Err(Error::last_os_error()).context("executing the program")
 }
