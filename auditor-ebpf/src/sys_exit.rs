@@ -43,7 +43,7 @@ fn exit(regs: *const u8, ret: i64) {
         call.active = 0;
         if is_end_of(call, nr, ret) {
             // After `rt_sigreturn` the result is the interrupted code's register, and the number is -1.
-            if (-MAX_ERRNO..0).contains(&ret) && nr as i32 >= 0 {
+            if (-MAX_ERRNO..0).contains(&ret) && nr == call.nr {
                 let what = if call.filtered != 0 { What::Error } else { What::UnfilteredError };
                 count(call.slot, call.abi as u8, call.nr, what);
             }

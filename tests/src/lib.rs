@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+pub mod cage;
 pub mod auditord;
 pub mod engine;
 pub mod groundtruth;

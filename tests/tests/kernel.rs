@@ -1,0 +1,353 @@
+//! The kernel programs against a program that says what it did: every count equal, in control groups of our own.
+//! Needs root and a kernel that takes the programs; fails without.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use auditor::container::CgroupId;
+use auditor::counters::{Counters, Tally};
+use auditor::kernel::{Kernel, KernelEvent, SlotNr, SlotState};
+use auditor::syscall::{Abi, SyscallNr};
+use tests::cage::{Cage, output_of, start_in};
+use tests::groundtruth::{self, Issued, Key};
+
+fn counting() -> Result<Kernel> {
+    let mut kernel = Kernel::load(64)?;
+    kernel.attach(Vec::new)?;
+    Ok(kernel)
+}
+
+fn slot_of(kernel: &Kernel, cgroup: CgroupId) -> Result<SlotNr> {
+    let owners = kernel.owners()?;
+    let found = owners.iter().find(|(_, owner)| owner.cgroup == cgroup);
+    found.map(|(slot, _)| *slot).with_context(|| format!("cgroup {} has no slot", cgroup.0))
+}
+
+fn counters_of(kernel: &Kernel, cgroup: CgroupId) -> Result<Counters> {
+    let slot = slot_of(kernel, cgroup)?;
+    Ok(kernel.counters(&BTreeSet::from([slot]))?.remove(&slot).unwrap_or_default())
+}
+
+fn tally(counters: &Counters, key: &Key) -> Result<Tally> {
+    let abi: Abi = key.0.parse().ok().with_context(|| format!("the ABI {}", key.0))?;
+    Ok(counters.tallies.get(&(abi, SyscallNr(i32::try_from(key.1)?))).copied().unwrap_or_default())
+}
+
+/// Asserts that what was counted of these calls is what was issued.
+fn assert_equal(issued: &BTreeMap<Key, Issued>, counters: &Counters, calls: &[(&str, u64)]) -> Result<()> {
+    for (abi, nr) in calls {
+        let key = ((*abi).to_owned(), *nr);
+        let issued = issued.get(&key).copied().unwrap_or_default();
+        let counted = tally(counters, &key)?;
+        let as_issued = Issued {
+            before: counted.unfiltered_calls,
+            under: counted.calls,
+            errors: counted.errors + counted.unfiltered_errors,
+            denied: counted.denials.certain(),
+            elsewhere: issued.elsewhere,
+        };
+        assert_eq!(as_issued, issued, "{abi} {nr}, counted {counted:?}");
+    }
+    Ok(())
+}
+
+/// Runs a scenario in a control group of its own and asserts that these calls were counted exactly, that nothing was
+/// lost, and that something was issued of each.
+fn counted_exactly(scenario: &[&str], calls: &[(&str, u64)]) -> Result<Counters> {
+    let kernel = counting()?;
+    let cage = Cage::new()?;
+    let issued = groundtruth::parse(&cage.run(groundtruth::program()?, scenario)?)?;
+    for (abi, nr) in calls {
+        ensure!(issued.contains_key(&((*abi).to_owned(), *nr)), "nothing was issued of {abi} {nr}: {issued:?}");
+    }
+    let counters = counters_of(&kernel, cage.id())?;
+    assert_equal(&issued, &counters, calls)?;
+    let losses = kernel.losses()?;
+    assert_eq!((losses.of_counts(), losses.untracked_cgroup), (0, 0), "{losses:?}");
+    Ok(counters)
+}
+
+fn denials(counters: &Counters, abi: Abi, nr: i32) -> auditor::counters::Denials {
+    counters.tallies.get(&(abi, SyscallNr(nr))).map(|tally| tally.denials).unwrap_or_default()
+}
+
+/// Denials of any call, in whatever way.
+fn any_denials(counters: &Counters) -> Vec<(Abi, SyscallNr)> {
+    let refused = |tally: &Tally| tally.denials.certain() + tally.denials.supervised > 0;
+    counters.tallies.iter().filter(|(_, tally)| refused(tally)).map(|(key, _)| *key).collect()
+}
+
+#[test]
+fn calls_and_errors_without_a_filter_are_counted_by_abi() -> Result<()> {
+    let calls = ["124*1000", "121@999999*500", "100*300", "i386:147*200", "i386:132@999999*50", "x32:124*70"];
+    let options = ["work", "--threads=4", "--forks=20", "--vforks=20", "--clones=20", "--execs=10", "--signals=50"];
+    let expected = [("x86_64", 124), ("x86_64", 121), ("x86_64", 100), ("i386", 147), ("i386", 132), ("x32", 124)];
+    let counters = counted_exactly(&[&options[..], &calls[..]].concat(), &expected)?;
+    assert_eq!(any_denials(&counters), []);
+    Ok(())
+}
+
+#[test]
+fn refusals_by_errno_are_counted_whatever_the_errno() -> Result<()> {
+    let scenario = [
+        "work",
+        "--filter=124=errno:1",
+        "--filter=121=errno:0",
+        "--filter=100=errno:38",
+        "--filter=i386:147=errno:13",
+        "--filter=140@5=errno:7",
+        "--filter=146=log",
+        "--threads=3",
+        "--forks=5",
+        "--vforks=5",
+        "--clones=5",
+        "--signals=20",
+        "124*10",
+        "121*20",
+        "100*30",
+        "i386:147*40",
+        "140@5*50",
+        "140@0*60",
+        "146*70",
+    ];
+    let expected = [("x86_64", 124), ("x86_64", 121), ("x86_64", 100), ("i386", 147), ("x86_64", 140), ("x86_64", 146)];
+    let counters = counted_exactly(&scenario, &expected)?;
+    assert_eq!(denials(&counters, Abi::X86_64, 124).last_errno, Some(1));
+    assert_eq!(denials(&counters, Abi::X86_64, 121).last_errno, Some(0));
+    assert_eq!(denials(&counters, Abi::I386, 147).last_errno, Some(13));
+    let refused = [(Abi::X86_64, 100), (Abi::X86_64, 121), (Abi::X86_64, 124), (Abi::X86_64, 140), (Abi::I386, 147)];
+    assert_eq!(any_denials(&counters), refused.map(|(abi, nr)| (abi, SyscallNr(nr))));
+    Ok(())
+}
+
+#[test]
+fn trap_is_a_refusal_by_signal_and_its_handler_s_return_is_not() -> Result<()> {
+    let scenario = ["work", "--filter=124=trap", "--threads=2", "--signals=30", "124*25", "121*5"];
+    let counters = counted_exactly(&scenario, &[("x86_64", 124), ("x86_64", 121), ("x86_64", 15)])?;
+    assert_eq!(denials(&counters, Abi::X86_64, 124).signalled, 50);
+    assert_eq!(any_denials(&counters), [(Abi::X86_64, SyscallNr(124))]);
+    Ok(())
+}
+
+#[test]
+fn trace_without_a_tracer_is_a_refusal() -> Result<()> {
+    let counters = counted_exactly(&["work", "--filter=124=trace", "124*17"], &[("x86_64", 124)])?;
+    assert_eq!(denials(&counters, Abi::X86_64, 124).last_errno, Some(38));
+    Ok(())
+}
+
+#[test]
+fn kill_process_and_kill_thread_are_counted_alone_and_in_company() -> Result<()> {
+    for (action, company) in [("kill_process", false), ("kill_process", true), ("kill_thread", false), ("trap", false)]
+    {
+        let mut scenario = vec!["die", action, "12"];
+        scenario.extend(company.then_some("company"));
+        scenario.push("124");
+        let counters = counted_exactly(&scenario, &[("x86_64", 124)])?;
+        assert_eq!(denials(&counters, Abi::X86_64, 124).signalled, 12, "{action} {company}");
+    }
+    let counters = counted_exactly(
+        &["die", "kill_thread", "12", "company", "124", "i386:147"],
+        &[("x86_64", 124), ("i386", 147)],
+    )?;
+    assert_eq!(denials(&counters, Abi::X86_64, 124).thread_killed, 12);
+    assert_eq!(denials(&counters, Abi::I386, 147).thread_killed, 12);
+    assert_eq!(any_denials(&counters).len(), 2);
+    Ok(())
+}
+
+#[test]
+fn what_a_supervisor_answers_is_no_denial() -> Result<()> {
+    for answer in ["errno:13", "value:7", "errno:0"] {
+        let counters = counted_exactly(&["supervise", answer, "124*9"], &[("x86_64", 124)])?;
+        assert_eq!(denials(&counters, Abi::X86_64, 124).supervised, 9, "{answer}");
+    }
+    let counters = counted_exactly(&["supervise", "continue", "124*9"], &[("x86_64", 124)])?;
+    assert_eq!(any_denials(&counters), []);
+    Ok(())
+}
+
+#[test]
+fn calls_that_a_tracer_takes_away_are_no_denials() -> Result<()> {
+    for how in ["emulate", "cancel", "skip", "pass"] {
+        let counters = counted_exactly(&["trace", how, "124*6", "121*3"], &[("x86_64", 124), ("x86_64", 121)])
+            .with_context(|| how.to_owned())?;
+        assert_eq!(any_denials(&counters), [], "{how}");
+    }
+    Ok(())
+}
+
+#[test]
+fn calls_dispatched_to_user_space_are_no_denials() -> Result<()> {
+    let counters = counted_exactly(&["dispatch", "124*11", "121*4"], &[("x86_64", 124), ("x86_64", 121)])?;
+    assert_eq!(any_denials(&counters), []);
+    Ok(())
+}
+
+#[test]
+fn a_program_of_another_abi_takes_over_without_a_denial() -> Result<()> {
+    // i386 59 (oldolduname) has the number of the 64-bit execve, and is refused: the exit of an execve that changed
+    // the ABI carries that number.
+    let scenario = [
+        "work",
+        "--filter=i386:59=errno:1",
+        "--filter=i386:132=errno:1",
+        "--execs32=25",
+        "--forks=5",
+        "i386:147*3",
+        "i386:132*2",
+    ];
+    let counters = counted_exactly(&scenario, &[("i386", 147), ("i386", 132)])?;
+    assert_eq!(any_denials(&counters), [(Abi::I386, SyscallNr(132))]);
+    Ok(())
+}
+
+#[test]
+fn a_filter_put_on_all_threads_at_once_refuses_nothing_that_was_under_way() -> Result<()> {
+    let scenario =
+        ["work", "--tsync", "--filter=124=errno:1", "--filter=202@77=errno:1", "--threads=8", "124*5", "121*5"];
+    let counters = counted_exactly(&scenario, &[("x86_64", 124), ("x86_64", 121)])?;
+    assert_eq!(any_denials(&counters), [(Abi::X86_64, SyscallNr(124))]);
+    Ok(())
+}
+
+#[test]
+fn numbers_outside_the_table_are_counted_together() -> Result<()> {
+    let kernel = counting()?;
+    let cage = Cage::new()?;
+    let program = "import ctypes; libc = ctypes.CDLL(None)\nfor nr in (511, 512, 600, 100000, -5): libc.syscall(ctypes.c_long(nr))";
+    cage.run("python3".as_ref(), &["-c", program])?;
+    let counters = counters_of(&kernel, cage.id())?;
+    let outside = counters.tallies[&(Abi::X86_64, SyscallNr::OUTSIDE)];
+    assert_eq!((outside.unfiltered_calls, outside.unfiltered_errors), (4, 4));
+    assert_eq!(counters.tallies[&(Abi::X86_64, SyscallNr(511))].unfiltered_calls, 1);
+    Ok(())
+}
+
+#[test]
+fn calls_in_flight_when_the_programs_attach_are_no_denials() -> Result<()> {
+    let cage = Cage::new()?;
+    // `poll` is refused for one first argument only, so its bit in the kernel's bitmap is not set.
+    let child = cage.start(groundtruth::program()?, &["inflight", "16", "1500", "7@99=errno:1"])?;
+    std::thread::sleep(Duration::from_millis(700));
+    let mut kernel = Kernel::load(4)?;
+    let refused = kernel.attach(|| vec![(cage.id(), Vec::new())])?;
+    assert_eq!(refused, []);
+    output_of(child)?;
+    let counters = counters_of(&kernel, cage.id())?;
+    assert_eq!(any_denials(&counters), []);
+    assert_eq!(kernel.losses()?.of_counts(), 0);
+    let filter = kernel.always_allowed(slot_of(&kernel, cage.id())?)?.context("the sleeping threads' filter")?;
+    assert_eq!(filter.native.allows(SyscallNr(7)), Some(false));
+    assert_eq!(filter.native.allows(SyscallNr(8)), Some(true));
+    Ok(())
+}
+
+#[test]
+fn a_cgroup_that_was_there_before_is_counted_from_its_adoption() -> Result<()> {
+    let cage = Cage::new()?;
+    let nested = cage.nested("inner")?;
+    let id = std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(&nested)?);
+    let mut kernel = counting()?;
+    // What CPUs remember of the cgroup must be forgotten when it is adopted.
+    cage.run(groundtruth::program()?, &["work", "124*100"])?;
+    kernel.adopt(&[(cage.id(), vec![CgroupId(id)])])?;
+    let mut total = 0;
+    for cgroup in [cage.path(), &nested] {
+        let issued = groundtruth::parse(&output_of(start_in(
+            cgroup,
+            groundtruth::program()?,
+            &["work", "--threads=2", "124*100"],
+        )?)?)?;
+        total += issued[&("x86_64".to_owned(), 124)].before;
+    }
+    assert_eq!(tally(&counters_of(&kernel, cage.id())?, &("x86_64".to_owned(), 124))?.unfiltered_calls, total);
+    assert!(!kernel.owners()?[&slot_of(&kernel, cage.id())?].from_first_call);
+    Ok(())
+}
+
+#[test]
+fn nested_cgroups_count_in_their_container_s_slot() -> Result<()> {
+    let kernel = counting()?;
+    let cage = Cage::new()?;
+    let outer = cage.nested("init.scope")?;
+    // A Docker in the container names its cgroups the same way.
+    let inner = outer.join("f".repeat(64));
+    std::fs::create_dir(&inner)?;
+    for cgroup in [cage.path(), &outer, &inner] {
+        output_of(start_in(cgroup, groundtruth::program()?, &["work", "124*10"])?)?;
+    }
+    assert_eq!(tally(&counters_of(&kernel, cage.id())?, &("x86_64".to_owned(), 124))?.unfiltered_calls, 30);
+    assert_eq!(kernel.owners()?.values().filter(|owner| owner.name == "f".repeat(64)).count(), 0);
+    Ok(())
+}
+
+#[test]
+fn slots_come_back_after_a_last_read_and_run_out_loudly() -> Result<()> {
+    let mut kernel = Kernel::load(2)?;
+    kernel.attach(Vec::new)?;
+    for round in 0..5 {
+        let cage = Cage::new()?;
+        let id = cage.id();
+        cage.run(groundtruth::program()?, &["work", "124*7"])?;
+        drop(cage);
+        let slot = slot_of(&kernel, id)?;
+        assert_eq!(kernel.owners()?[&slot].state, SlotState::Removed, "round {round}");
+        assert_eq!(tally(&counters_of(&kernel, id)?, &("x86_64".to_owned(), 124))?.unfiltered_calls, 7);
+        kernel.release(&BTreeSet::from([slot]))?;
+        assert!(!kernel.owners()?.contains_key(&slot));
+    }
+    while kernel.next_event().is_some() {}
+    let cages = [Cage::new()?, Cage::new()?, Cage::new()?];
+    assert_eq!(kernel.losses()?.untracked_cgroup, 1);
+    let events: Vec<KernelEvent> = std::iter::from_fn(|| kernel.next_event()).collect();
+    assert!(events.contains(&KernelEvent::NoSlot(cages[2].id())), "{events:?}");
+    let refused = kernel.adopt(&[(cages[2].id(), Vec::new())])?;
+    assert_eq!(refused, [cages[2].id()]);
+    Ok(())
+}
+
+/// Ten million calls and a thousand short-lived processes on both CPUs, while two hundred short-lived containers'
+/// control groups come and go: all of it equal.
+#[test]
+fn ten_million_calls_are_ten_million() -> Result<()> {
+    let mut kernel = counting()?;
+    let cage = Cage::new()?;
+    // Every one of the 4 x 190 processes makes all the calls, as do the threads themselves; the vforked ones one each.
+    let scenario = [
+        "work",
+        "--filter=100=errno:1",
+        "--threads=4",
+        "--forks=100",
+        "--vforks=20",
+        "--clones=60",
+        "--execs=30",
+        "--signals=200",
+        "124*9000",
+        "100*2500",
+        "121@999999*1000",
+        "i386:147*800",
+    ];
+    let big = cage.start(groundtruth::program()?, &scenario)?;
+    let mut short = BTreeMap::new();
+    for _ in 0..200 {
+        let cage = Cage::new()?;
+        let issued = groundtruth::parse(&cage.run(groundtruth::program()?, &["work", "--forks=2", "124*10"])?)?;
+        let id = cage.id();
+        drop(cage);
+        let slot = slot_of(&kernel, id)?;
+        let counted = tally(&counters_of(&kernel, id)?, &("x86_64".to_owned(), 124))?;
+        assert_eq!(counted.unfiltered_calls, issued[&("x86_64".to_owned(), 124)].before);
+        kernel.release(&BTreeSet::from([slot]))?;
+        *short.entry(counted.unfiltered_calls).or_insert(0) += 1;
+    }
+    assert_eq!(short.values().sum::<u32>(), 200);
+    let issued = groundtruth::parse(&output_of(big)?)?;
+    let total: u64 = issued.values().map(|issued| issued.before + issued.under + issued.denied).sum();
+    ensure!(total >= 10_000_000, "only {total} calls were issued");
+    let calls = [("x86_64", 124), ("x86_64", 100), ("x86_64", 121), ("i386", 147)];
+    assert_equal(&issued, &counters_of(&kernel, cage.id())?, &calls)?;
+    assert_eq!(kernel.losses()?.of_counts(), 0);
+    Ok(())
+}
