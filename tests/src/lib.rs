@@ -4,8 +4,8 @@
 
 use std::path::Path;
 
-pub mod cage;
 pub mod auditord;
+pub mod cage;
 pub mod engine;
 pub mod groundtruth;
 pub mod http;
