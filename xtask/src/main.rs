@@ -3,6 +3,7 @@
 mod build_ebpf;
 mod repo;
 mod setup;
+mod test;
 
 use std::process::ExitCode;
 
@@ -31,6 +32,8 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Check formatting, lints and the kernel half, and run all tests (as root; installs what is missing).
+    Test,
 }
 
 fn main() -> ExitCode {
@@ -48,5 +51,6 @@ fn run(task: Task) -> Result<()> {
         Task::Setup { groups } => setup::run(&groups),
         Task::BuildEbpf { check: false } => build_ebpf::run(),
         Task::BuildEbpf { check: true } => build_ebpf::check(),
+        Task::Test => test::run(),
     }
 }
