@@ -43,8 +43,12 @@ pub fn import_busybox(engine: &Engine) -> Result<()> {
     engine.import_image(tree.path(), BUSYBOX)
 }
 
-/// Gives an engine the large image. The first time on a machine takes minutes; the tree is kept in `target/`.
+/// Gives an engine the large image, unless it has it. The first time on a machine takes minutes; the tree is kept in
+/// `target/`.
 pub fn import_debian(engine: &Engine) -> Result<()> {
+    if engine.output(["image", "inspect", DEBIAN])?.status.success() {
+        return Ok(());
+    }
     let tree = debian_tree()?;
     add_groundtruth(&tree)?;
     engine.import_image(&tree, DEBIAN)
