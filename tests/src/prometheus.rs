@@ -20,14 +20,16 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts one that scrapes this address every second, as job `auditor`.
+    /// Starts one that scrapes this address every second, as job `auditor`, with our alert rules.
     pub fn start(target: SocketAddr) -> Result<Self> {
         let dir = tempfile::tempdir().context("making a directory for Prometheus")?;
         let address = http::free_port()?;
         let config = dir.path().join("prometheus.yml");
         let text = format!(
             "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n\
-             scrape_configs: [{{job_name: auditor, static_configs: [{{targets: ['{target}']}}]}}]\n"
+             scrape_configs: [{{job_name: auditor, static_configs: [{{targets: ['{target}']}}]}}]\n\
+             rule_files: ['{rules}']\n",
+            rules = crate::root().join("dashboards/rules/auditor.yml").display()
         );
         fs::write(&config, text).context("writing Prometheus's configuration")?;
         let args = [
@@ -63,6 +65,21 @@ impl Prometheus {
             Value::Array(series) => Ok(series),
             other => bail!("the query {query} gave {other}"),
         }
+    }
+
+    /// The queries of the alert rules that it loaded, by the rules' names.
+    pub fn rules(&self) -> Result<Vec<(String, String)>> {
+        let answer = http::get(self.address, "/api/v1/rules")?;
+        let body: Value = serde_json::from_str(&answer.body).with_context(|| format!("parsing {}", answer.body))?;
+        let mut rules = Vec::new();
+        for group in body["data"]["groups"].as_array().context("no rule groups")? {
+            for rule in group["rules"].as_array().context("no rules in a group")? {
+                let text =
+                    |name: &str| rule[name].as_str().map(str::to_owned).with_context(|| format!("no {name} in {rule}"));
+                rules.push((text("name")?, text("query")?));
+            }
+        }
+        Ok(rules)
     }
 
     /// Runs a query that must give one number.

@@ -7,11 +7,12 @@
 //! groundtruth trace emulate|cancel|skip|pass CALL...
 //! groundtruth dispatch CALL...
 //! groundtruth enter FILE PROGRAM ARG...    writes itself into a cgroup.procs and becomes the program, nothing between
+//! groundtruth stats                         the kernel measures eBPF programs until standard input ends
 //! groundtruth inflight THREADS MILLISECONDS [RULE...]   calls that take their time
 //! ```
 //! CALL is `[ABI:]NR[@ARG][*COUNT]`, a RULE `[ABI:]NR[@ARG]=ACTION`. The libraries below make calls of their own, which
 //! are not counted: to be compared for equality, take numbers that they never use (`getsid`, `times`, ...).
-//! All scenarios but the last two end with a line of JSON: what was issued, and what our own filters made of it.
+//! All scenarios but the last three end with a line of JSON: what was issued, and what our own filters made of it.
 
 mod die;
 mod dispatch;
@@ -60,6 +61,9 @@ fn run(args: &[String]) -> Result<()> {
     }
     if scenario == "inflight" {
         return in_flight(args);
+    }
+    if scenario == "stats" {
+        return measure_programs();
     }
     if scenario == "enter" {
         return enter(args);
@@ -149,6 +153,20 @@ fn in_flight(args: &[String]) -> Result<()> {
             scope.spawn(|| raw::call3(Abi::X86_64, 7, [0, 0, milliseconds]));
         }
     });
+    Ok(())
+}
+
+/// `BPF_ENABLE_STATS`: for as long as the file is open, with no setting of the machine changed.
+fn measure_programs() -> Result<()> {
+    const BPF_ENABLE_STATS: i32 = 32;
+    // union bpf_attr, enable_stats.type: BPF_STATS_RUN_TIME.
+    let attribute = [0_u32; 4];
+    // SAFETY: an attribute of its type, longer than needed and zero, which the kernel only reads.
+    let fd = unsafe { libc::syscall(libc::SYS_bpf, BPF_ENABLE_STATS, attribute.as_ptr(), size_of_val(&attribute)) };
+    if fd < 0 {
+        return Err(Error::last_os_error()).context("having eBPF programs measured");
+    }
+    std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).context("waiting for the end of input")?;
     Ok(())
 }
 
