@@ -73,6 +73,8 @@ pub struct CgroupDir {
     pub container: ContainerId,
     /// The ids of all cgroups inside it.
     pub nested: Vec<CgroupId>,
+    /// Whether a process is in it or in one of those inside it. An engine or runtime that was killed leaves empty ones.
+    pub populated: bool,
 }
 
 /// What one walk over the hierarchy found.
@@ -183,7 +185,8 @@ impl Root {
                 if let Some(outer) = inside.as_ref().and_then(|outer| found.get_mut(outer)) {
                     outer.nested.push(id);
                 } else if let Some(container) = component_id(name) {
-                    let directory = CgroupDir { path: child.clone(), id, container, nested: Vec::new() };
+                    let populated = is_populated(&entry.path());
+                    let directory = CgroupDir { path: child.clone(), id, container, nested: Vec::new(), populated };
                     found.insert(child.clone(), directory);
                     inside = Some(child.clone());
                 }
@@ -220,6 +223,12 @@ fn component_id(name: &str) -> Option<ContainerId> {
 
 fn id_at(directory: &Path) -> io::Result<CgroupId> {
     Ok(CgroupId(fs::metadata(directory)?.ino()))
+}
+
+/// Reads `populated` of `cgroup.events`. What cannot be read is taken for populated: better a slot too many.
+fn is_populated(directory: &Path) -> bool {
+    fs::read_to_string(directory.join("cgroup.events"))
+        .map_or(true, |events| !events.lines().any(|line| line == "populated 0"))
 }
 
 /// Removed while we looked.

@@ -12,7 +12,7 @@ use crate::bundle::{Bundle, BundleError};
 use crate::cgroupfs;
 use crate::container::{CgroupId, ContainerId};
 use crate::docker::{Change, Container, Engine};
-use crate::kernel::{Kernel, KernelError, Losses, SlotNr, SlotState};
+use crate::kernel::{Kernel, KernelError, Losses, SlotNr, SlotOwner, SlotState};
 use crate::procfs;
 
 /// How long a removed container's numbers stay: Prometheus has scraped them by then.
@@ -76,30 +76,38 @@ impl Ledger {
         }
     }
 
-    /// Takes in what the kernel half knows: new slots, all counters, and slots whose container is gone, which are read
-    /// a last time and given back. Returns the containers that are new in a slot.
+    /// Takes in which slots are taken. Returns the containers that are new in one.
     ///
     /// # Errors
-    /// When a map cannot be used.
-    pub fn sync(&mut self, kernel: &mut Kernel, now: Timestamp) -> Result<Vec<ContainerId>, KernelError> {
-        // Owners first: a slot that is marked as removed by now gets no more counts.
-        let owners = kernel.owners()?;
+    /// When the map cannot be read.
+    pub fn meet(&mut self, kernel: &Kernel) -> Result<Vec<ContainerId>, KernelError> {
+        Ok(self.take_owners(&kernel.owners()?))
+    }
+
+    fn take_owners(&mut self, owners: &BTreeMap<SlotNr, SlotOwner>) -> Vec<ContainerId> {
         let mut new = Vec::new();
-        for (slot, owner) in &owners {
+        for (slot, owner) in owners {
             if self.slots.contains_key(slot) {
                 continue;
             }
-            let id = self
-                .adopted
-                .get(&owner.cgroup)
-                .copied()
-                .or_else(|| cgroupfs::container_id_of(&format!("/{}", owner.name)));
+            let adopted = self.adopted.get(&owner.cgroup).copied();
             // The kernel half gives slots to names of this form only.
-            let Some(id) = id else { continue };
+            let Some(id) = adopted.or_else(|| cgroupfs::container_id_of(&format!("/{}", owner.name))) else { continue };
             self.slots.insert(*slot, id);
             self.record_mut(id).slot_taken(*slot, Duration::from_nanos(owner.since_ns), owner.from_first_call);
             new.push(id);
         }
+        new
+    }
+
+    /// Reads all counters. Slots whose container is gone are read for the last time and given back.
+    ///
+    /// # Errors
+    /// When a map cannot be used.
+    pub fn count(&mut self, kernel: &mut Kernel, now: Timestamp) -> Result<(), KernelError> {
+        // Owners first: a slot that is marked as removed by now gets no more counts.
+        let mut owners = kernel.owners()?;
+        owners.retain(|slot, _| self.slots.contains_key(slot));
         for (slot, counters) in kernel.counters(&owners.keys().copied().collect())? {
             let Some(record) = self.slots.get(&slot).and_then(|id| self.records.get_mut(id)) else { continue };
             record.counted(slot, counters, now);
@@ -110,16 +118,23 @@ impl Ledger {
         self.take_losses(kernel.losses()?);
         let removed: BTreeSet<SlotNr> =
             owners.iter().filter(|(_, owner)| owner.state == SlotState::Removed).map(|(slot, _)| *slot).collect();
-        if !removed.is_empty() {
-            kernel.release(&removed)?;
-            for slot in removed {
-                if let Some(record) = self.slots.remove(&slot).and_then(|id| self.records.get_mut(&id)) {
-                    record.slot_released(slot);
-                }
-                self.adopted.remove(&owners[&slot].cgroup);
-            }
+        if removed.is_empty() {
+            return Ok(());
         }
-        Ok(new)
+        kernel.release(&removed)?;
+        for slot in removed {
+            if let Some(record) = self.slots.remove(&slot).and_then(|id| self.records.get_mut(&id)) {
+                record.slot_released(slot);
+            }
+            self.adopted.remove(&owners[&slot].cgroup);
+        }
+        Ok(())
+    }
+
+    /// Containers that run, as the engine says, and have no slot.
+    pub fn uncounted(&self) -> BTreeSet<ContainerId> {
+        let runs = |record: &Record| record.container.as_ref().is_some_and(|container| container.pid.is_some());
+        self.records.iter().filter(|(_, record)| runs(record) && !record.is_live()).map(|(id, _)| *id).collect()
     }
 
     fn take_losses(&mut self, losses: Losses) {

@@ -77,9 +77,10 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let events = kernel
         .watch_events()
         .map_err(|source| DaemonError::System { doing: "watching the kernel's event ring", source })?;
-    for id in ledger.sync(&mut kernel, Timestamp::now())? {
+    for id in ledger.meet(&kernel)? {
         reader.read(id, None);
     }
+    ledger.count(&mut kernel, Timestamp::now())?;
 
     let (source, mut queries) = Source::new(QUERIES_WAITING, QUERY_DEADLINE);
     let metrics = metrics::Options { per_syscall: config.per_syscall, max_syscall_series: config.max_series as usize };
@@ -97,7 +98,6 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     notify(&[sd_notify::NotifyState::Ready]);
     loop {
         let event = tokio::select! {
-            biased;
             () = stop.asked() => Event::Stop,
             Ok(mut ready) = events.readable() => {
                 ready.clear_ready();
@@ -112,10 +112,11 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
             Event::Stop => break,
             Event::Kernel => {
                 drain(&mut kernel);
-                sync(&mut ledger, &mut kernel, &reader);
+                meet(&mut ledger, &kernel, &reader);
             }
             Event::Tick => {
                 sync(&mut ledger, &mut kernel, &reader);
+                adopt_uncounted(&root, &mut ledger, &mut kernel);
                 ledger.look_at_processes();
                 if let Ok(now) = procfs::boot_time() {
                     ledger.forget_gone(now);
@@ -149,8 +150,27 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     Ok(())
 }
 
-/// The container cgroups that are there already, in the form that the kernel half takes.
+/// The container cgroups that are there already, in the form that the kernel half takes. Empty ones are left alone:
+/// their containers are gone, or about to start, and then [`adopt_uncounted`] finds them.
 fn existing(root: &Root, ledger: &mut Ledger) -> Vec<(CgroupId, Vec<CgroupId>)> {
+    adoptable(root, ledger, |directory| directory.populated)
+}
+
+/// Gives slots to containers that run and have none: they found all slots taken, or were created and not yet started
+/// when the daemon came.
+fn adopt_uncounted(root: &Root, ledger: &mut Ledger, kernel: &mut Kernel) {
+    let uncounted = ledger.uncounted();
+    if uncounted.is_empty() || ledger.slots_used() >= kernel.slot_count() as usize {
+        return;
+    }
+    let cgroups = adoptable(root, ledger, |directory| uncounted.contains(&directory.container));
+    match kernel.adopt(&cgroups) {
+        Ok(refused) => refused.into_iter().for_each(|cgroup| ledger.refuse(cgroup)),
+        Err(error) => error!(%error, "containers that run already cannot be counted"),
+    }
+}
+
+fn adoptable(root: &Root, ledger: &mut Ledger, wanted: impl Fn(&CgroupDir) -> bool) -> Vec<(CgroupId, Vec<CgroupId>)> {
     let walk = match root.containers() {
         Ok(walk) => walk,
         Err(error) => {
@@ -165,10 +185,10 @@ fn existing(root: &Root, ledger: &mut Ledger) -> Vec<(CgroupId, Vec<CgroupId>)> 
         ledger.adopt(directory.id, directory.container);
         (directory.id, directory.nested)
     };
-    walk.containers.into_iter().map(adopt).collect()
+    walk.containers.into_iter().filter(wanted).map(adopt).collect()
 }
 
-/// Empties the ring: the state itself is read by [`Ledger::sync`].
+/// Empties the ring: the state itself is read by [`Ledger::meet`].
 fn drain(kernel: &mut Kernel) {
     while let Some(event) = kernel.next_event() {
         if let KernelEvent::NoSlot(cgroup) = event {
@@ -177,10 +197,18 @@ fn drain(kernel: &mut Kernel) {
     }
 }
 
-fn sync(ledger: &mut Ledger, kernel: &mut Kernel, reader: &BundleReader) {
-    match ledger.sync(kernel, Timestamp::now()) {
+/// Meets new containers at once: the bundle of a short-lived one is there for a moment only.
+fn meet(ledger: &mut Ledger, kernel: &Kernel, reader: &BundleReader) {
+    match ledger.meet(kernel) {
         Ok(new) => new.into_iter().for_each(|id| reader.read(id, None)),
-        Err(error) => error!(%error, "the counters cannot be read"),
+        Err(error) => error!(%error, "the slots cannot be read"),
+    }
+}
+
+fn sync(ledger: &mut Ledger, kernel: &mut Kernel, reader: &BundleReader) {
+    meet(ledger, kernel, reader);
+    if let Err(error) = ledger.count(kernel, Timestamp::now()) {
+        error!(%error, "the counters cannot be read");
     }
 }
 
