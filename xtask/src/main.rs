@@ -1,5 +1,6 @@
 //! Repository tasks: `cargo xtask <task>`.
 
+mod bench;
 mod build_ebpf;
 mod repo;
 mod setup;
@@ -32,6 +33,12 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Measure what counting costs.
+    Bench {
+        /// What to measure.
+        #[arg(value_enum)]
+        what: bench::What,
+    },
     /// Check formatting, lints and the kernel half, and run all tests (as root; installs what is missing).
     Test,
 }
@@ -51,6 +58,7 @@ fn run(task: Task) -> Result<()> {
         Task::Setup { groups } => setup::run(&groups),
         Task::BuildEbpf { check: false } => build_ebpf::run(),
         Task::BuildEbpf { check: true } => build_ebpf::check(),
+        Task::Bench { what } => bench::run(what),
         Task::Test => test::run(),
     }
 }

@@ -9,11 +9,13 @@
 //! groundtruth enter FILE PROGRAM ARG...    writes itself into a cgroup.procs and becomes the program, nothing between
 //! groundtruth stats                         the kernel measures eBPF programs until standard input ends
 //! groundtruth inflight THREADS MILLISECONDS [RULE...]   calls that take their time
+//! groundtruth clock CALLS [RULE...]      nanoseconds a call
 //! ```
 //! CALL is `[ABI:]NR[@ARG][*COUNT]`, a RULE `[ABI:]NR[@ARG]=ACTION`. The libraries below make calls of their own, which
 //! are not counted: to be compared for equality, take numbers that they never use (`getsid`, `times`, ...).
 //! All scenarios but the last three end with a line of JSON: what was issued, and what our own filters made of it.
 
+mod clock;
 mod die;
 mod dispatch;
 mod elf32;
@@ -61,6 +63,9 @@ fn run(args: &[String]) -> Result<()> {
     }
     if scenario == "inflight" {
         return in_flight(args);
+    }
+    if scenario == "clock" {
+        return clock::run(args);
     }
     if scenario == "stats" {
         return measure_programs();

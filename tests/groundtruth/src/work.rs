@@ -312,7 +312,7 @@ pub fn child(work: &Work, table: Table, own_filter: bool) {
 }
 
 /// Keeps this thread on one processor, so that a run uses all of them at once.
-fn pin(index: usize) {
+pub fn pin(index: usize) {
     // SAFETY: asks for a number.
     let online = usize::try_from(unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) }).unwrap_or(1).max(1);
     // SAFETY: zeroed is an empty set, and the set is ours. Where it is refused the kernel spreads threads by itself.
