@@ -19,7 +19,7 @@ use crate::process::{Guarded, Ward, built, wait_for};
 pub struct Auditor {
     daemon: Guarded,
     address: SocketAddr,
-    dir: tempfile::TempDir,
+    dir: PathBuf,
 }
 
 /// One row of `show`, with the fields that are compared with the truth.
@@ -43,9 +43,15 @@ pub struct Row {
     pub errno: Option<u64>,
 }
 
+static BINARY: OnceLock<PathBuf> = OnceLock::new();
+
+/// Takes this binary, which somebody else has built, for all that follows.
+pub fn use_binary(path: PathBuf) {
+    _ = BINARY.set(path);
+}
+
 /// The `auditor` binary of this workspace, up to date.
 pub fn binary() -> Result<&'static Path> {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
     if let Some(path) = BINARY.get() {
         return Ok(path);
     }
@@ -76,23 +82,24 @@ impl Auditor {
 
     /// Starts the daemon and does not wait.
     pub fn launch(docker_host: &str, flags: &[&str]) -> Result<Self> {
-        let dir = tempfile::tempdir().context("making a directory for the daemon")?;
+        let dir = tempfile::tempdir().context("making a directory for the daemon")?.keep();
         let address = http::free_port()?;
         let mut args = vec![
             "daemon".to_owned(),
-            format!("--socket={}", dir.path().join("auditor.sock").display()),
+            format!("--socket={}", dir.join("auditor.sock").display()),
             format!("--docker-host={docker_host}"),
             format!("--web.listen-address={address}"),
         ];
         args.extend(flags.iter().map(|&flag| flag.to_owned()));
-        let daemon = Guarded::start(binary()?, &args, &Ward::default(), &dir.path().join("log"))?;
+        let ward = Ward { directory: Some(dir.clone()), ..Ward::default() };
+        let daemon = Guarded::start(binary()?, &args, &ward, &dir.join("log"))?;
         Ok(Self { daemon, address, dir })
     }
 
     /// Its control socket.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
-        self.dir.path().join("auditor.sock")
+        self.dir.join("auditor.sock")
     }
 
     /// Where it serves metrics.

@@ -22,14 +22,12 @@ pub struct Engine {
     daemon: Guarded,
     state: PathBuf,
     mode: CgroupMode,
-    extra: tempfile::TempDir,
 }
 
 impl Engine {
     /// Starts an engine with its containers' cgroups in one version 2 hierarchy, or in the hybrid layout.
     pub fn start(mode: CgroupMode) -> Result<Self> {
-        // The engine's directory is the warden's to remove; the log stays ours to read.
-        let extra = tempfile::tempdir().context("making a directory for the engine's log")?;
+        // The warden's to remove, when nothing is mounted in it any more.
         let state = tempfile::Builder::new().prefix("engine-").tempdir().context("making a state directory")?.keep();
         let at = |name: &str| state.join(name).display().to_string();
         let args = [
@@ -45,10 +43,10 @@ impl Engine {
             format!("--add-runtime={LIMITED}={}", built("limited-runc")?.display()),
         ];
         fs::write(state.join("daemon.json"), "{}").context("writing the engine's configuration")?;
-        let ward = Ward { cgroups: Some(mode), engine: Some(state.clone()) };
+        let ward = Ward { cgroups: Some(mode), engine: true, directory: Some(state.clone()) };
         let program = program("dockerd")?;
-        let daemon = Guarded::start(&program, &args, &ward, &extra.path().join("dockerd.log"))?;
-        let engine = Self { daemon, state, mode, extra };
+        let daemon = Guarded::start(&program, &args, &ward, &state.join("log"))?;
+        let engine = Self { daemon, state, mode };
         engine.wait_ready()?;
         Ok(engine)
     }
@@ -82,7 +80,7 @@ impl Engine {
     pub fn docker<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Command {
         let mut command = Command::new("docker");
         command.arg("--host").arg(self.host()).args(args);
-        command.env("DOCKER_CONFIG", self.extra.path()).env_remove("DOCKER_HOST").env_remove("DOCKER_CONTEXT");
+        command.env("DOCKER_CONFIG", self.state.join("client")).env_remove("DOCKER_HOST").env_remove("DOCKER_CONTEXT");
         command.stdin(Stdio::null());
         command
     }

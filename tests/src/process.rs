@@ -6,6 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -20,8 +21,10 @@ use nix::unistd::Pid;
 pub struct Ward {
     /// Runs the program in a mount namespace of its own, with this layout of control groups.
     pub cgroups: Option<Cgroups>,
-    /// The program is a container engine with its state here: its containers' cgroups and this directory go with it.
-    pub engine: Option<PathBuf>,
+    /// The program is a container engine with its state in the directory: its containers' cgroups go with it.
+    pub engine: bool,
+    /// Goes with the program.
+    pub directory: Option<PathBuf>,
 }
 
 /// What the program finds at `/sys/fs/cgroup`.
@@ -39,7 +42,7 @@ pub struct Guarded {
     warden: Child,
     orders: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
-    log: PathBuf,
+    log: File,
     pid: Pid,
 }
 
@@ -47,14 +50,19 @@ impl Guarded {
     /// Starts a program with its output in the file `log`.
     pub fn start(program: &Path, args: &[String], ward: &Ward, log: &Path) -> Result<Self> {
         let output = File::create(log).with_context(|| format!("creating {}", log.display()))?;
+        // Open before the program runs: it can be read also when the file has gone with the program.
+        let log = File::open(log).with_context(|| format!("opening {}", log.display()))?;
         let mut command = Command::new(built("warden")?);
         match ward.cgroups {
             Some(Cgroups::Unified) => _ = command.arg("--unified"),
             Some(Cgroups::Hybrid) => _ = command.arg("--hybrid"),
             None => {}
         }
-        if let Some(state) = &ward.engine {
-            command.arg("--engine").arg(state);
+        if ward.engine {
+            command.arg("--engine");
+        }
+        if let Some(directory) = &ward.directory {
+            command.arg("--directory").arg(directory);
         }
         command.arg("--").arg(program).args(args);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(output);
@@ -62,7 +70,7 @@ impl Guarded {
         let mut warden = command.process_group(0).spawn().context("starting the warden")?;
         let orders = warden.stdin.take();
         let answers = BufReader::new(warden.stdout.take().context("the warden has no output")?);
-        let mut guarded = Self { warden, orders, answers, log: log.to_owned(), pid: Pid::from_raw(0) };
+        let mut guarded = Self { warden, orders, answers, log, pid: Pid::from_raw(0) };
         guarded.pid = guarded.answer().with_context(|| format!("starting {}", program.display()))?;
         Ok(guarded)
     }
@@ -102,7 +110,14 @@ impl Guarded {
     /// What the program wrote so far, both streams.
     #[must_use]
     pub fn log(&self) -> String {
-        fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+        let mut text = Vec::new();
+        let mut at = 0;
+        let mut part = [0; 64 * 1024];
+        while let Ok(length @ 1..) = self.log.read_at(&mut part, at) {
+            text.extend_from_slice(&part[..length]);
+            at += length as u64;
+        }
+        String::from_utf8_lossy(&text).into_owned()
     }
 
     fn order(&mut self, order: &str) -> Result<()> {

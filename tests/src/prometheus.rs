@@ -16,15 +16,14 @@ use crate::process::{Guarded, Ward, wait_for};
 pub struct Prometheus {
     _server: Guarded,
     address: SocketAddr,
-    _dir: tempfile::TempDir,
 }
 
 impl Prometheus {
     /// Starts one that scrapes this address every second, as job `auditor`, with our alert rules.
     pub fn start(target: SocketAddr) -> Result<Self> {
-        let dir = tempfile::tempdir().context("making a directory for Prometheus")?;
+        let dir = tempfile::tempdir().context("making a directory for Prometheus")?.keep();
         let address = http::free_port()?;
-        let config = dir.path().join("prometheus.yml");
+        let config = dir.join("prometheus.yml");
         let text = format!(
             "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n\
              scrape_configs: [{{job_name: auditor, static_configs: [{{targets: ['{target}']}}]}}]\n\
@@ -34,10 +33,11 @@ impl Prometheus {
         fs::write(&config, text).context("writing Prometheus's configuration")?;
         let args = [
             format!("--config.file={}", config.display()),
-            format!("--storage.tsdb.path={}", dir.path().join("data").display()),
+            format!("--storage.tsdb.path={}", dir.join("data").display()),
             format!("--web.listen-address={address}"),
         ];
-        let server = Guarded::start(&program("prometheus")?, &args, &Ward::default(), &dir.path().join("log"))?;
+        let ward = Ward { directory: Some(dir.clone()), ..Ward::default() };
+        let server = Guarded::start(&program("prometheus")?, &args, &ward, &dir.join("log"))?;
         let ready = wait_for("Prometheus's readiness", Duration::from_secs(60), || {
             if !server.is_running() {
                 bail!("Prometheus ended");
@@ -45,7 +45,7 @@ impl Prometheus {
             Ok(http::get(address, "/-/ready").is_ok_and(|answer| answer.status == 200).then_some(()))
         });
         ready.with_context(|| format!("Prometheus's log:\n{}", server.log()))?;
-        let prometheus = Self { _server: server, address, _dir: dir };
+        let prometheus = Self { _server: server, address };
         // Rates need two samples.
         wait_for("three scrapes", Duration::from_secs(30), || {
             let scrapes = prometheus.query("count_over_time(up{job=\"auditor\"}[1m]) >= 3")?;

@@ -1,4 +1,4 @@
-//! `warden [--unified|--hybrid] [--engine DIR] -- PROGRAM ARG...`: runs a program for the rig and cleans up after it.
+//! `warden [--unified|--hybrid] [--engine] [--directory DIR] -- PROGRAM ARG...`: runs a program for the rig and cleans up after it.
 //!
 //! Answers with the program's process id on standard output, obeys `restart` and `stop` on standard input, and when
 //! that input ends (its owner let go, or died) ends every descendant and removes what they left.
@@ -26,14 +26,16 @@ const CGROUP: &str = "/sys/fs/cgroup";
 
 fn main() -> Result<()> {
     let mut cgroups = None;
-    let mut engine = None;
+    let mut engine = false;
+    let mut directory = None;
     let mut args = std::env::args_os().skip(1);
     loop {
         let arg = args.next().context("no program named")?;
         match arg.to_str() {
             Some("--unified") => cgroups = Some(Cgroups::Unified),
             Some("--hybrid") => cgroups = Some(Cgroups::Hybrid),
-            Some("--engine") => engine = Some(PathBuf::from(args.next().context("--engine needs a directory")?)),
+            Some("--engine") => engine = true,
+            Some("--directory") => directory = Some(PathBuf::from(args.next().context("--directory names none")?)),
             Some("--") => break,
             _ => bail!("unknown argument {}", arg.display()),
         }
@@ -43,12 +45,14 @@ fn main() -> Result<()> {
     if let Some(layout) = cgroups {
         enter_namespace(layout)?;
     }
-    let outcome = watch(&line, engine.is_some());
+    let outcome = watch(&line, engine);
     end_descendants();
-    if let Some(state) = engine {
-        remove_cgroups(&state)?;
-        unmount_below(&state)?;
-        fs::remove_dir_all(&state).with_context(|| format!("removing {}", state.display()))?;
+    if let Some(directory) = directory {
+        if engine {
+            remove_cgroups(&directory)?;
+            unmount_below(&directory)?;
+        }
+        fs::remove_dir_all(&directory).with_context(|| format!("removing {}", directory.display()))?;
     }
     outcome
 }
