@@ -102,6 +102,12 @@ impl Auditor {
         self.dir.join("auditor.sock")
     }
 
+    /// Its own directory, which goes with it.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.dir
+    }
+
     /// Where it serves metrics.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {

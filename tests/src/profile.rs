@@ -10,7 +10,17 @@ use crate::image::BUSYBOX;
 
 /// The engine's default profile, as it is in the bundle of a container that has it.
 pub fn default_profile(engine: &Engine) -> Result<Value> {
-    let container = engine.client(["run", "--detach", "--rm", BUSYBOX, "/bin/busybox", "sleep", "100"])?;
+    let container = engine.client([
+        "run",
+        "--detach",
+        "--rm",
+        "--name",
+        "profile-source",
+        BUSYBOX,
+        "/bin/busybox",
+        "sleep",
+        "100",
+    ])?;
     let config = engine.bundle(&container)?.join("config.json");
     let text = std::fs::read(&config).with_context(|| format!("reading {}", config.display()))?;
     engine.client(["rm", "--force", &container])?;

@@ -2,6 +2,7 @@
 
 mod bench;
 mod build_ebpf;
+mod demo;
 mod repo;
 mod setup;
 mod test;
@@ -39,6 +40,8 @@ enum Task {
         #[arg(value_enum)]
         what: bench::What,
     },
+    /// Show what the auditor does, with a private container engine (as root; installs what is missing).
+    Demo,
     /// Check formatting, lints and the kernel half, and run all tests (as root; installs what is missing).
     Test,
 }
@@ -59,6 +62,7 @@ fn run(task: Task) -> Result<()> {
         Task::BuildEbpf { check: false } => build_ebpf::run(),
         Task::BuildEbpf { check: true } => build_ebpf::check(),
         Task::Bench { what } => bench::run(what),
+        Task::Demo => demo::run(),
         Task::Test => test::run(),
     }
 }
