@@ -36,7 +36,7 @@ pub struct Record {
     /// `CLOCK_BOOTTIME` when its first slot was taken.
     since: Option<Duration>,
     starts: u32,
-    /// Whether a slot was taken for a container that was running already, or none could be had.
+    /// Whether every start was counted from its first call: no slot was taken late, and none was wanting.
     from_first_call: bool,
     lost: u64,
     /// When the engine removed it.

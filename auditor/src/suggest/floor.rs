@@ -15,8 +15,9 @@ impl RuntimeFloor {
     /// The first group was measured with runc 1.1.5, Docker 20.10 and Linux 6.18 (x86-64), with and without
     /// no_new_privs, a terminal, a user and capabilities: Docker's default profile without one of them starts no
     /// container. Of `faccessat2` and `faccessat` one is enough, but without both it does not find the program. With
-    /// these and the program's own calls `docker exec` works too. The second group is what runc's Go runtime may do at any moment (a new thread, a grown heap, a
-    /// signal that preempts), so that a start that went well once goes well again.
+    /// these and the program's own calls `docker exec` works too. The second group is what runc's Go runtime may do at
+    /// any moment (a new thread, a grown heap, a signal that preempts), so that a start that went well once goes well
+    /// again.
     pub const RUNC: Self = Self {
         runtime: "runc",
         calls: &[
