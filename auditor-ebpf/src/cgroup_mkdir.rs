@@ -5,6 +5,7 @@ use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::helpers::generated::{bpf_ktime_get_boot_ns, bpf_probe_read_kernel_str};
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
+use aya_log_ebpf::warn;
 
 use crate::cgroup_slot;
 use crate::counter::lost;
@@ -19,12 +20,12 @@ const SCOPE: &[u8; 6] = b".scope";
 #[btf_tracepoint(function = "cgroup_mkdir")]
 pub fn cgroup_mkdir(ctx: BtfTracePointContext) -> i32 {
     let cgroup: *const u8 = ctx.arg(0);
-    created(cgroup);
+    created(&ctx, cgroup);
     0
 }
 
 #[inline(always)]
-fn created(cgroup: *const u8) {
+fn created(ctx: &BtfTracePointContext, cgroup: *const u8) {
     // SAFETY: the tracepoint's own argument, and pointers read from it.
     let (hierarchy, node, parent_id) = unsafe {
         let root: *const u8 = field(cgroup, offset!(cgroup_root));
@@ -47,11 +48,11 @@ fn created(cgroup: *const u8) {
         }
         return;
     }
-    take_slot(cgroup_id, node);
+    take_slot(ctx, cgroup_id, node);
 }
 
 #[inline(always)]
-fn take_slot(cgroup_id: u64, node: *const u8) {
+fn take_slot(ctx: &BtfTracePointContext, cgroup_id: u64, node: *const u8) {
     let mut name = [0u8; CGROUP_NAME_LEN];
     // SAFETY: the helper checks the source; the destination is as long as the size says.
     let len = unsafe {
@@ -64,6 +65,7 @@ fn take_slot(cgroup_id: u64, node: *const u8) {
     }
     let Ok(Some(slot)) = FREE_SLOTS.pop() else {
         lost(LOST_CGROUP);
+        warn!(ctx, "no free slot for the container of cgroup {}", cgroup_id);
         return send(EVENT_NO_SLOT, 0, cgroup_id);
     };
     let Some(entry) = SLOTS.get_ptr_mut(slot) else { return lost(LOST_CGROUP) };

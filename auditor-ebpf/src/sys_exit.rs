@@ -4,6 +4,7 @@
 use auditor_ebpf::{LOST_AMBIGUOUS, LOST_TASK_STORAGE, REFUSED_ERRNO, REFUSED_SIGNAL, REFUSED_SUPERVISED};
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
+use aya_log_ebpf::warn;
 
 use crate::cgroup_slot;
 use crate::counter::{What, count, count_denial, lost};
@@ -21,12 +22,12 @@ const FILTER_CHAIN: u32 = 64;
 pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
     let regs: *const u8 = ctx.arg(0);
     let ret: i64 = ctx.arg(1);
-    exit(regs, ret);
+    exit(&ctx, regs, ret);
     0
 }
 
 #[inline(always)]
-fn exit(regs: *const u8, ret: i64) {
+fn exit(ctx: &BtfTracePointContext, regs: *const u8, ret: i64) {
     let task = Task::current();
     // Most tasks of a host leave here: no container's, and no filter.
     let has_storage = task.has_storage();
@@ -51,7 +52,7 @@ fn exit(regs: *const u8, ret: i64) {
         }
     }
     if task.is_filtered() {
-        unpaired(task, nr, ret, known);
+        unpaired(ctx, task, nr, ret, known);
     }
 }
 
@@ -65,7 +66,7 @@ fn is_end_of(call: &TaskCall, nr: u32, ret: i64) -> bool {
 
 /// An exit without an enter, in a task under seccomp.
 #[inline(never)]
-fn unpaired(task: Task, nr: u32, ret: i64, known: bool) {
+fn unpaired(ctx: &BtfTracePointContext, task: Task, nr: u32, ret: i64, known: bool) {
     let Some(cgroup) = cgroup_slot::of(task) else { return };
     if cgroup.slot_plus_1 == 0 {
         return;
@@ -79,6 +80,7 @@ fn unpaired(task: Task, nr: u32, ret: i64, known: bool) {
         if ret != 0 {
             // It came into the cgroup from outside in the middle of a call, or its enter could not be recorded.
             lost(LOST_AMBIGUOUS);
+            warn!(ctx, "call {} ended in a task of which nothing is known: denied, or begun elsewhere", nr);
         }
         return;
     }

@@ -12,6 +12,7 @@ use auditor::kernel::{Kernel, KernelEvent, SlotNr, SlotState};
 use auditor::syscall::{Abi, SyscallNr};
 use tests::cage::{Cage, output_of, start_in};
 use tests::groundtruth::{self, Issued, Key};
+use tests::process::wait_for;
 
 /// A control group named as a container's takes a slot of every kernel half that runs: tests that count slots need
 /// the machine for themselves, and so one test runs at a time.
@@ -250,9 +251,14 @@ fn calls_in_flight_when_the_programs_attach_are_no_denials() -> Result<()> {
     let _alone = alone();
     let cage = Cage::new()?;
     // `poll` is refused for one first argument only, so its bit in the kernel's bitmap is not set.
-    let child = cage.start(groundtruth::program()?, &["inflight", "16", "1500", "7@99=errno:1"])?;
-    std::thread::sleep(Duration::from_millis(700));
     let mut kernel = Kernel::load(4)?;
+    let child = cage.start(groundtruth::program()?, &["inflight", "16", "5000", "7@99=errno:1"])?;
+    wait_for("the threads to sleep", Duration::from_secs(4), || {
+        let threads = std::fs::read_to_string(cage.path().join("cgroup.threads"))?;
+        let sleeps =
+            |tid: &str| std::fs::read_to_string(format!("/proc/{tid}/wchan")).is_ok_and(|place| place.contains("poll"));
+        Ok((threads.lines().filter(|tid| sleeps(tid)).count() == 16).then_some(()))
+    })?;
     let refused = kernel.attach(|| vec![(cage.id(), Vec::new())])?;
     assert_eq!(refused, []);
     output_of(child)?;

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use object::{Object as _, ObjectSection as _};
 use sha2::{Digest as _, Sha256};
 
-use crate::repo;
+use crate::{repo, setup};
 
 const TARGET: &str = "bpfel-unknown-none";
 const PACKAGE: &str = "auditor-ebpf";
@@ -196,7 +196,15 @@ impl Toolchain {
             command.arg("-Zbuild-std=core");
         }
         repo::run(&mut command)?;
-        Ok(target_dir.join(TARGET).join("release").join(PACKAGE))
+        let built = target_dir.join(TARGET).join("release").join(PACKAGE);
+        let stripped = built.with_extension("o");
+        fs::copy(&built, &stripped).with_context(|| format!("copying {}", built.display()))?;
+        // The BTF that the kernel wants is made from the debug information, which is seven times as long.
+        let strip = Path::new(setup::LLVM_PREFIX).join("bin/llvm-strip");
+        if strip.is_file() {
+            repo::run(repo::command(strip).arg("--strip-debug").arg(&stripped))?;
+        }
+        Ok(stripped)
     }
 
     /// Debug information gives the kernel its BTF, and would carry this machine's paths into the object.

@@ -31,7 +31,8 @@ type Package = (&'static str, Option<&'static str>);
 const LINKER_VERSION: &str = "0.13.0";
 /// The LLVM that the linker is built with: the one of Debian's `rustc-web`.
 const LLVM_FEATURE: &str = "llvm-22";
-const LLVM_PREFIX: &str = "/usr/lib/llvm-22";
+/// Where Debian has it.
+pub const LLVM_PREFIX: &str = "/usr/lib/llvm-22";
 
 impl Group {
     const fn packages(self) -> &'static [Package] {

@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::container::{CgroupId, ContainerId};
 use crate::control::{Query, Source};
 use crate::docker::{Change, Feed, Pace};
-use crate::kernel::{Kernel, KernelEvent};
+use crate::kernel::Kernel;
 use crate::{control, http, metrics, procfs};
 use ledger::Ledger;
 
@@ -115,6 +115,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                 meet(&mut ledger, &kernel, &reader);
             }
             Event::Tick => {
+                kernel.write_log();
                 sync(&mut ledger, &mut kernel, &reader);
                 adopt_uncounted(&root, &mut ledger, &mut kernel);
                 ledger.look_at_processes();
@@ -190,11 +191,8 @@ fn adoptable(root: &Root, ledger: &mut Ledger, wanted: impl Fn(&CgroupDir) -> bo
 
 /// Empties the ring: the state itself is read by [`Ledger::meet`].
 fn drain(kernel: &mut Kernel) {
-    while let Some(event) = kernel.next_event() {
-        if let KernelEvent::NoSlot(cgroup) = event {
-            warn!(cgroup = cgroup.0, "a container started and no slot is free for it; raise --max-containers");
-        }
-    }
+    while kernel.next_event().is_some() {}
+    kernel.write_log();
 }
 
 /// Meets new containers at once: the bundle of a short-lived one is there for a moment only.

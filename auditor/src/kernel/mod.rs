@@ -23,6 +23,9 @@ pub use slot::{SlotOwner, SlotState};
 
 use object::{Object as _, ObjectSection as _};
 
+use aya_log::EbpfLogger;
+use log::Log;
+
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuHashMap, Queue, RingBuf};
 use aya::{Btf, Ebpf, EbpfLoader};
 
@@ -107,6 +110,7 @@ pub struct Kernel {
     lost: PerCpuArray<MapData, u64>,
     generation: Array<MapData, u32>,
     events: RingBuf<MapData>,
+    log: EbpfLogger<&'static dyn Log>,
 }
 
 /// Nested cgroups that fit for every slot on average.
@@ -147,6 +151,7 @@ impl Kernel {
             lost: take(&mut ebpf, "LOST")?,
             generation: take(&mut ebpf, "GENERATION")?,
             events: take(&mut ebpf, "EVENTS")?,
+            log: EbpfLogger::init(&mut ebpf).map_err(|error| KernelError::map("AYA_LOGS", &error))?,
             ebpf,
             slot_count,
         };
@@ -210,6 +215,11 @@ impl Kernel {
                 _ => {}
             }
         }
+    }
+
+    /// Writes what the programs had to say to the log.
+    pub fn write_log(&mut self) {
+        self.log.flush();
     }
 
     /// The always-allowed bitmaps of the first filter seen in a slot; `None` when none was seen yet.
