@@ -244,6 +244,10 @@ impl Ledger {
 
     /// Forgets containers that are gone for long, and the oldest of too many.
     pub fn forget_gone(&mut self, now: Duration) {
+        // Nobody will say of these that they were removed: the engine never knew them, or does not answer.
+        for record in self.records.values_mut().filter(|record| record.container.is_none() && !record.is_live()) {
+            record.gone_since.get_or_insert(now);
+        }
         let mut gone: Vec<(Duration, ContainerId)> = self
             .records
             .iter()
