@@ -80,6 +80,9 @@ pub fn bind(path: &Path, group: Option<u32>) -> Result<Listener, BindError> {
         name.push(suffix);
         PathBuf::from(name)
     };
+    if let Some(directory) = path.parent().filter(|directory| !directory.exists()) {
+        fs::create_dir_all(directory).map_err(failed("creating", directory))?;
+    }
     let lock_path = beside(".lock");
     let lock_file = File::options()
         .create(true)
