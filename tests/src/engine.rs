@@ -183,8 +183,11 @@ pub fn cgroup_parent(state: &Path) -> Result<&str> {
 /// Where this machine's version 2 hierarchy is mounted. There is only one, wherever it is seen from.
 fn cgroup2() -> Result<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").context("reading /proc/self/mountinfo")?;
-    let mount = mounts.lines().find(|line| line.contains(" - cgroup2 ")).and_then(|line| line.split(' ').nth(4));
-    Ok(PathBuf::from(mount.context("no cgroup2 mount on this machine")?))
+    let mut points =
+        mounts.lines().filter(|line| line.contains(" - cgroup2 ")).filter_map(|line| line.split(' ').nth(4));
+    // Another mount may hide one.
+    let point = points.find(|point| Path::new(point).join("cgroup.controllers").is_file());
+    Ok(PathBuf::from(point.context("no cgroup2 mount on this machine")?))
 }
 
 /// The options that make a container privileged on this machine.

@@ -155,30 +155,43 @@ fn enter_namespace(layout: Cgroups) -> Result<()> {
         mount_at(Some("none"), engine, Some("tmpfs"), MsFlags::empty(), None)?;
     }
     let root = Path::new(CGROUP);
+    let is_unified = statfs(root).is_ok_and(|at| at.filesystem_type() == CGROUP2_SUPER_MAGIC);
     match layout {
+        // The kernel refuses to mount it over itself.
+        Cgroups::Unified if is_unified => Ok(()),
         Cgroups::Unified => mount_at(Some("none"), root, Some("cgroup2"), MsFlags::empty(), None),
-        Cgroups::Hybrid if statfs(root).is_ok_and(|at| at.filesystem_type() == CGROUP2_SUPER_MAGIC) => {
-            mount_hybrid(root)
-        }
+        Cgroups::Hybrid if is_unified => mount_hybrid(root),
         Cgroups::Hybrid => Ok(()),
     }
 }
 
-/// The layout of systemd's "hybrid" mode on a machine that has version 2 alone.
+/// The layout of systemd's "hybrid" mode on a machine that has only version 2 mounted.
 fn mount_hybrid(root: &Path) -> Result<()> {
     mount_at(Some("none"), root, Some("tmpfs"), MsFlags::empty(), None)?;
-    let place = |name: &str| -> Result<PathBuf> {
-        let dir = root.join(name);
-        fs::create_dir(&dir).with_context(|| format!("making {}", dir.display()))?;
-        Ok(dir)
-    };
-    mount_at(Some("none"), &place("unified")?, Some("cgroup2"), MsFlags::empty(), None)?;
-    mount_at(Some("none"), &place("systemd")?, Some("cgroup"), MsFlags::empty(), Some("none,name=systemd"))?;
-    // An engine needs these two of version 1. The others it can do without, and version 2 may have taken them.
-    for controller in ["devices", "freezer"] {
-        mount_at(Some("none"), &place(controller)?, Some("cgroup"), MsFlags::empty(), Some(controller))?;
+    let own = fs::read_to_string("/proc/self/cgroup").context("reading /proc/self/cgroup")?;
+    // Version 1 hierarchies that there are: the runtime wants each of them. And two controllers that an engine needs;
+    // the others it can do without, and version 2 may have them.
+    let mut hierarchies: Vec<&str> = own.lines().filter_map(|line| line.split(':').nth(1)).collect();
+    hierarchies.retain(|controllers| !controllers.is_empty());
+    for needed in ["name=systemd", "devices", "freezer"] {
+        if !hierarchies.iter().any(|controllers| controllers.split(',').any(|name| name == needed)) {
+            hierarchies.push(needed);
+        }
+    }
+    mount_cgroup(root, "unified", "cgroup2", None)?;
+    for controllers in hierarchies {
+        match controllers.strip_prefix("name=") {
+            Some(name) => mount_cgroup(root, name, "cgroup", Some(&format!("none,{controllers}")))?,
+            None => mount_cgroup(root, controllers, "cgroup", Some(controllers))?,
+        }
     }
     Ok(())
+}
+
+fn mount_cgroup(root: &Path, name: &str, kind: &str, options: Option<&str>) -> Result<()> {
+    let dir = root.join(name);
+    fs::create_dir(&dir).with_context(|| format!("making {}", dir.display()))?;
+    mount_at(Some("none"), &dir, Some(kind), MsFlags::empty(), options)
 }
 
 fn mount_at(source: Option<&str>, at: &Path, kind: Option<&str>, flags: MsFlags, data: Option<&str>) -> Result<()> {
