@@ -50,8 +50,11 @@ pub fn use_binary(path: PathBuf) {
     _ = BINARY.set(path);
 }
 
-/// The `auditor` binary of this workspace, up to date.
+/// The `auditor` binary of this workspace, up to date; or the one that `AUDITOR_TEST_BINARY` names.
 pub fn binary() -> Result<&'static Path> {
+    if let Some(path) = std::env::var_os("AUDITOR_TEST_BINARY") {
+        use_binary(path.into());
+    }
     if let Some(path) = BINARY.get() {
         return Ok(path);
     }

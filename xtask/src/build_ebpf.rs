@@ -5,6 +5,7 @@
 //! committed object, a rebuild that must give the same bytes.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -65,6 +66,21 @@ pub fn check() -> Result<()> {
         Err(error) => println!("build-ebpf: not rebuilt: {error:#}"),
     }
     Ok(())
+}
+
+/// Takes away what earlier builds left, so that the next one is from source alone.
+pub fn forget() -> Result<()> {
+    let dir = target_dir();
+    match fs::remove_dir_all(&dir) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing {}", dir.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn target_dir() -> PathBuf {
+    repo::target().join("ebpf")
 }
 
 /// The committed object, and the record of what built it.
@@ -173,7 +189,7 @@ impl Toolchain {
     }
 
     fn build(&self) -> Result<PathBuf> {
-        let target_dir = repo::target().join("ebpf");
+        let target_dir = target_dir();
         let mut command = repo::command(&self.cargo);
         command
             .args(["build", "--quiet", "--release", "--locked", "--target", TARGET])

@@ -43,7 +43,11 @@ enum Task {
     /// Show what the auditor does, with a private container engine (as root; installs what is missing).
     Demo,
     /// Check formatting, lints and the kernel half, and run all tests (as root; installs what is missing).
-    Test,
+    Test {
+        /// Also rebuild the kernel half from nothing, and test the daemon as it is shipped.
+        #[arg(long)]
+        full: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -63,6 +67,6 @@ fn run(task: Task) -> Result<()> {
         Task::BuildEbpf { check: true } => build_ebpf::check(),
         Task::Bench { what } => bench::run(what),
         Task::Demo => demo::run(),
-        Task::Test => test::run(),
+        Task::Test { full } => test::run(full),
     }
 }

@@ -82,16 +82,12 @@ pub fn run(groups: &[Group]) -> Result<()> {
             }
         }
     }
-    // Where docker.io brings the client there is no package for it.
-    if missing.contains(&"docker.io") && !is_known("docker-cli") {
-        missing.retain(|package| *package != "docker-cli");
-    }
     if missing.is_empty() && !ebpf {
         println!("setup: nothing is missing");
         return Ok(());
     }
     if !missing.is_empty() {
-        install(&missing)?;
+        install(missing)?;
     }
     if ebpf {
         install_linker()?;
@@ -116,17 +112,19 @@ fn is_known(package: &str) -> bool {
     repo::read(repo::command("apt-cache").args(["show", "--no-all-versions", package])).is_ok()
 }
 
-fn install(packages: &[&str]) -> Result<()> {
+fn install(mut packages: Vec<&str>) -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
         bail!("these packages are missing; run setup as root, or install them: {}", packages.join(" "));
     }
     println!("setup: installing {} (their services stay stopped)", packages.join(" "));
-    let _stopped = ServicesStayStopped::new()?;
     let mut update = repo::command("apt-get");
     // A third-party list that cannot be read does not matter here: what is wanted comes from Debian's.
     if repo::run(update.args(["update", "-qq"])).is_err() {
         println!("setup: apt-get update had complaints; going on with the lists there are");
     }
+    // Where docker.io brings the client there is no package for it.
+    packages.retain(|package| *package != "docker-cli" || is_known(package));
+    let _stopped = ServicesStayStopped::new()?;
     let mut install = repo::command("apt-get");
     install.args(["install", "--yes", "-qq", "--no-install-recommends"]).args(packages);
     repo::run(install.env("DEBIAN_FRONTEND", "noninteractive"))
