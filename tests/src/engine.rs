@@ -69,6 +69,12 @@ impl Engine {
         self.state.join("docker.sock")
     }
 
+    /// Its own directory, which goes with it.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.state
+    }
+
     /// What the engine's daemon wrote.
     #[must_use]
     pub fn log(&self) -> String {

@@ -25,7 +25,14 @@ const BUSYBOX_PROGRAM: &str = "/bin/busybox";
 
 /// Gives an engine the small image.
 pub fn import_busybox(engine: &Engine) -> Result<()> {
-    let tree = tempfile::tempdir().context("making a tree for an image")?;
+    let tree = busybox_tree(engine)?;
+    add_groundtruth(tree.path())?;
+    engine.import_image(tree.path(), BUSYBOX)
+}
+
+/// Makes a tree with busybox under the names of all its commands, for an image of this engine's.
+pub fn busybox_tree(engine: &Engine) -> Result<tempfile::TempDir> {
+    let tree = tempfile::tempdir_in(engine.directory()).context("making a tree for an image")?;
     let bin = tree.path().join("bin");
     fs::create_dir(&bin).context("making a tree for an image")?;
     fs::copy(BUSYBOX_PROGRAM, bin.join("busybox"))
@@ -39,8 +46,7 @@ pub fn import_busybox(engine: &Engine) -> Result<()> {
     }
     fs::set_permissions(tree.path().join("tmp"), fs::Permissions::from_mode(0o1777)).context("opening /tmp to all")?;
     fs::write(tree.path().join("etc/passwd"), "root:x:0:0::/:/bin/sh\nuser:x:1000:1000::/:/bin/sh\n")?;
-    add_groundtruth(tree.path())?;
-    engine.import_image(tree.path(), BUSYBOX)
+    Ok(tree)
 }
 
 /// Gives an engine the large image, unless it has it. The first time on a machine takes minutes; the tree is kept in

@@ -10,13 +10,18 @@ use crate::image::BUSYBOX;
 
 /// The engine's default profile, as it is in the bundle of a container that has it.
 pub fn default_profile(engine: &Engine) -> Result<Value> {
+    default_profile_of(engine, BUSYBOX)
+}
+
+/// The same, by way of another image that has busybox.
+pub fn default_profile_of(engine: &Engine, image: &str) -> Result<Value> {
     let container = engine.client([
         "run",
         "--detach",
         "--rm",
         "--name",
         "profile-source",
-        BUSYBOX,
+        image,
         "/bin/busybox",
         "sleep",
         "100",
