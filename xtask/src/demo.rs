@@ -22,8 +22,9 @@ pub fn run() -> Result<()> {
     println!("demo: first what it needs: Debian's packages of a container engine and busybox, where they are missing");
     setup::run(&[Group::Engine])?;
     println!("demo: building auditor (the first time takes some minutes)");
-    build(&["--package", "auditor"])?;
-    build(&["--package", "tests", "--bins"])?;
+    // In one go: apart, the two would have their dependencies with different features, and be compiled twice.
+    let build = ["build", "--quiet", "--release", "--package", "auditor", "--package", "tests", "--bins"];
+    repo::run(repo::command("cargo").args(build))?;
     let status = supervise(repo::command(repo::target().join("release/demo")))?;
     match status {
         WaitStatus::Exited(_, 0) => Ok(()),
@@ -32,10 +33,6 @@ pub fn run() -> Result<()> {
         WaitStatus::Signaled(_, signal, _) => bail!("the demo was ended by {signal}; what it had started is gone"),
         other => bail!("the demo ended in an unknown way: {other:?}"),
     }
-}
-
-fn build(what: &[&str]) -> Result<()> {
-    repo::run(repo::command("cargo").args(["build", "--quiet", "--release"]).args(what))
 }
 
 /// Runs the story and hands signals on to it; returns when all that it left has ended too.
