@@ -32,6 +32,7 @@ pub fn import_busybox(engine: &Engine) -> Result<()> {
 
 /// Makes a tree with busybox under the names of all its commands, for an image of this engine's.
 pub fn busybox_tree(engine: &Engine) -> Result<tempfile::TempDir> {
+    // In the engine's directory it goes with the engine, also when the import is interrupted.
     let tree = tempfile::tempdir_in(engine.directory()).context("making a tree for an image")?;
     let bin = tree.path().join("bin");
     fs::create_dir(&bin).context("making a tree for an image")?;

@@ -35,14 +35,24 @@ fn calls_in_three_conventions_are_counted_apart() -> Result<()> {
 }
 
 #[test]
-fn fork_vfork_clone3_and_exec_children_are_not_denials() -> Result<()> {
-    let args = ["work", "--threads=2", "--forks=20", "--vforks=20", "--clones=20", "--execs=20", "124*3", "100"];
+fn fork_vfork_clone_clone3_and_exec_children_are_not_denials() -> Result<()> {
+    let args = [
+        "work",
+        "--threads=2",
+        "--forks=20",
+        "--vforks=20",
+        "--clones=20",
+        "--clone3s=20",
+        "--execs=20",
+        "124*3",
+        "100",
+    ];
     check("children", &args)
 }
 
 #[test]
 fn children_under_a_filter_are_not_denials() -> Result<()> {
-    let ways = ["work", "--threads=2", "--forks=20", "--vforks=20", "--clones=20", "--execs=20"];
+    let ways = ["work", "--threads=2", "--forks=20", "--vforks=20", "--clones=20", "--clone3s=20", "--execs=20"];
     check("filteredchildren", &[&ways[..], &["--filter=100=errno:13", "124*3", "100"]].concat())
 }
 
@@ -52,7 +62,7 @@ fn signal_returns_are_not_denials() -> Result<()> {
 }
 
 #[test]
-fn execve_into_a_32_bit_program_is_not_a_denial() -> Result<()> {
+fn execve_into_a_32_bit_program_and_out_of_it_is_not_a_denial() -> Result<()> {
     check("compat", &["work", "--threads=2", "--execs32=20", "--filter=100=errno:13", "i386:147*9", "124"])
 }
 

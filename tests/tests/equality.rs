@@ -16,13 +16,14 @@ const SHORT_MS: i128 = 100;
 /// Four threads of 2.6 million calls, under the engine's default profile.
 const CALLS: [&str; 6] = ["work", "--threads=4", "124*1500000", "100*1000000", "146@99*50000", "i386:147*50000"];
 
-/// Two threads of 500 processes of five kinds.
-const PROCESSES: [&str; 11] = [
+/// Two threads of 500 processes of six kinds.
+const PROCESSES: [&str; 12] = [
     "work",
     "--threads=2",
     "--forks=100",
     "--vforks=50",
-    "--clones=100",
+    "--clones=50",
+    "--clone3s=50",
     "--execs=100",
     "--execs32=100",
     "124*40",

@@ -14,6 +14,7 @@ use tests::stage::Stage;
 
 const MKDIR: u64 = 83;
 const PTRACE: u64 = 101;
+const PERSONALITY: u64 = 135;
 
 fn native(nr: u64) -> Key {
     ("x86_64".to_owned(), nr)
@@ -164,6 +165,11 @@ fn kinds_are_right_and_conditions_are_not_unused(stage: &Stage) -> Result<()> {
     let options = privileged()?;
     let shown = kind("mighty", &options.iter().map(String::as_str).collect::<Vec<_>>())?;
     assert_eq!((&shown["profile"]["kind"], &shown["effective"]["mode"]), (&"privileged".into(), &"none".into()));
+
+    // Asking for the personality is allowed, changing it to STICKY_TIMEOUTS and the like is not.
+    stage.groundtruth("persons", &[], &["work", "135@4294967295*3", "135@67108864*2"])?;
+    let row = &stage.auditor.rows("persons")?[&native(PERSONALITY)];
+    assert_eq!((row.calls, row.denied, row.verdict.as_str(), row.errno), (3, 2, "conditional", Some(1)), "{row:?}");
 
     let dir = tempfile::tempdir()?;
     let mut profile = profile::default_profile(&stage.engine)?;

@@ -10,7 +10,10 @@ use crate::work::Call;
 const BASE: u32 = 0x0804_8000;
 const HEADERS: u32 = 52 + 32;
 
-/// Writes the program that makes these calls and ends, and gives a path to execute it by.
+/// In the 32-bit convention.
+pub const EXECVE: u32 = 11;
+
+/// Writes the program that makes these calls and becomes this 64-bit program again, which does nothing, and gives a path to execute it by.
 pub fn file(calls: &[Call]) -> Result<String> {
     // SAFETY: a C string; executed by a child, so not closed on exec.
     let fd = unsafe { libc::memfd_create(c"compat".as_ptr(), 0) };
@@ -49,7 +52,27 @@ fn program(calls: &[Call]) -> Result<Vec<u8>> {
         let back = i8::try_from(code.len() + 1 - top).context("a short jump")?;
         code.extend((-back).to_le_bytes());
     }
-    code.extend([0xb8, 1, 0, 0, 0, 0x31, 0xdb, 0xcd, 0x80]); // exit(0)
+    // execve(next, [next, "none"], NULL), and where that fails exit(127).
+    let next = std::env::current_exe().context("finding this program")?;
+    let mut strings = next.as_os_str().as_encoded_bytes().to_vec();
+    strings.push(0);
+    let none = u32::try_from(strings.len()).context("a short path")?;
+    strings.extend(b"none\0");
+    const TAIL: u32 = 22 + 12;
+    let at = BASE + HEADERS + u32::try_from(code.len()).context("a small program")? + TAIL;
+    let list = at + u32::try_from(strings.len()).context("a short path")?;
+    code.push(0xb8); // mov eax, execve
+    code.extend(EXECVE.to_le_bytes());
+    code.push(0xbb); // mov ebx, path
+    code.extend(at.to_le_bytes());
+    code.push(0xb9); // mov ecx, arguments
+    code.extend(list.to_le_bytes());
+    code.extend([0xba, 0, 0, 0, 0, 0xcd, 0x80]); // mov edx, 0; int 0x80
+    code.extend([0xb8, 1, 0, 0, 0, 0xbb, 127, 0, 0, 0, 0xcd, 0x80]); // exit(127)
+    code.extend(strings);
+    for word in [at, at + none, 0] {
+        code.extend(word.to_le_bytes());
+    }
 
     let size = HEADERS + u32::try_from(code.len()).context("a small program")?;
     let mut elf = vec![0x7f, b'E', b'L', b'F', 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];

@@ -8,10 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, Error, Result, bail};
 
+use crate::elf32::EXECVE as EXECVE_32;
 use crate::filter::{Action, Reach, Rule, install, split_abi};
 use crate::raw::{self, Abi};
 use crate::table::{Fate, Table};
 
+const CLONE: u32 = 56;
 const FORK: u32 = 57;
 const VFORK: u32 = 58;
 const EXECVE: u32 = 59;
@@ -57,8 +59,9 @@ pub struct Work {
     pub forks: u64,
     pub vforks: u64,
     pub clones: u64,
+    pub clone3s: u64,
     pub execs: u64,
-    /// Executions of a 32-bit program that makes the 32-bit calls.
+    /// Executions of a 32-bit program that makes the 32-bit calls and executes a 64-bit one.
     pub execs32: u64,
     /// Signals that each thread sends itself and handles.
     pub signals: u64,
@@ -175,6 +178,9 @@ impl Worker<'_> {
             self.child(raw::call(Abi::X86_64, FORK, 0), || self.make_calls())?;
         }
         for _ in 0..self.work.clones {
+            self.child(raw::call(Abi::X86_64, CLONE, libc::SIGCHLD.into()), || self.make_calls())?;
+        }
+        for _ in 0..self.work.clone3s {
             // struct clone_args: only exit_signal, the fifth of eight words.
             let args: [u64; 8] = [0, 0, 0, 0, libc::SIGCHLD as u64, 0, 0, 0];
             let size = size_of_val(&args);
@@ -212,7 +218,7 @@ impl Worker<'_> {
                 let fate = self.work.fate(call, self.own_filter);
                 self.table.issued(call.abi, call.nr, self.own_filter, fate, call.count);
             }
-            self.table.issued(Abi::I386, 1, self.own_filter, Fate::Reached, 1);
+            self.table.issued(Abi::I386, EXECVE_32, self.own_filter, Fate::Reached, 1);
             self.child(raw::call(Abi::X86_64, FORK, 0), || self.execute(&programs.compat, &programs.args))?;
         }
         Ok(())
