@@ -57,12 +57,6 @@ impl Engine {
         self.mode
     }
 
-    /// The engine's own directory, which goes with it.
-    #[must_use]
-    pub fn directory(&self) -> &Path {
-        &self.state
-    }
-
     /// The engine's address, as in `DOCKER_HOST`.
     #[must_use]
     pub fn host(&self) -> String {
