@@ -5,6 +5,7 @@ mod build_ebpf;
 mod demo;
 mod repo;
 mod setup;
+mod supervise;
 mod test;
 
 use std::process::ExitCode;

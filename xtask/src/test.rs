@@ -1,8 +1,12 @@
 //! `test`: everything that must hold, on a machine that may have nothing installed yet.
 
+use std::path::Path;
+
 use anyhow::{Result, bail};
+use nix::sys::wait::WaitStatus;
 
 use crate::setup::Group;
+use crate::supervise::supervise;
 use crate::{build_ebpf, repo, setup};
 
 /// Sets up, checks, and runs the tests. `full`: the kernel object is rebuilt from nothing, and the tests of the whole
@@ -20,14 +24,11 @@ pub fn run(full: bool) -> Result<()> {
     step("lints", &["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
     step("building", &["build", "--quiet", "--workspace", "--bins"])?;
     step("tests of the parts", &["test", "--no-fail-fast", "--workspace", "--exclude", "tests"])?;
-    // One at a time: they share the machine's control groups.
-    let whole = ["test", "--no-fail-fast", "--package", "tests", "--", "--test-threads=1"];
-    step("tests of the whole", &whole)?;
+    step("building the tests of the whole", &["test", "--quiet", "--no-run", "--package", "tests"])?;
+    whole(None)?;
     if full {
         step("building as it is shipped", &["build", "--quiet", "--release", "--package", "auditor"])?;
-        println!("test: the whole as it is shipped: cargo {}", whole.join(" "));
-        let binary = repo::target().join("release/auditor");
-        repo::run(repo::command("cargo").args(whole).env("AUDITOR_TEST_BINARY", binary))?;
+        whole(Some(&repo::target().join("release/auditor")))?;
     }
     println!("test: all is well");
     Ok(())
@@ -36,4 +37,21 @@ pub fn run(full: bool) -> Result<()> {
 fn step(what: &str, args: &[&str]) -> Result<()> {
     println!("test: {what}: cargo {}", args.join(" "));
     repo::run(repo::command("cargo").args(args))
+}
+
+/// The tests against a real engine, of this binary or of the one that is built for them.
+fn whole(binary: Option<&Path>) -> Result<()> {
+    // One at a time: they share the machine's control groups.
+    let args = ["test", "--no-fail-fast", "--package", "tests", "--", "--test-threads=1"];
+    println!("test: tests of the whole: cargo {}", args.join(" "));
+    let mut command = repo::command("cargo");
+    command.args(args);
+    if let Some(binary) = binary {
+        println!("test: with {}", binary.display());
+        command.env("AUDITOR_TEST_BINARY", binary);
+    }
+    match supervise(command)? {
+        WaitStatus::Exited(_, 0) => Ok(()),
+        status => bail!("the tests of the whole: {status:?}"),
+    }
 }
