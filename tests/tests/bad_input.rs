@@ -1,5 +1,7 @@
 //! What is wrong is said in one clear line, with the exit code of the contract, and nothing is lost by it.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -49,6 +51,23 @@ fn without_permission_the_host_cannot_be_audited() -> Result<()> {
     let wrapper = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"];
     let output = daemon(&wrapper, &dir.path().join("socket"), &[])?;
     one_line(&output, CANNOT_AUDIT, &["CAP_BPF"])
+}
+
+#[test]
+fn a_command_of_somebody_else_is_refused_and_says_so() -> Result<()> {
+    let stage = Stage::shared(CgroupMode::Unified)?;
+    let mode = std::fs::metadata(stage.auditor.socket())?.permissions().mode();
+    ensure!(mode & 0o777 == 0o660, "the control socket has mode {mode:o}");
+    let dir = tempfile::tempdir()?;
+    std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755))?;
+    // The build directory may be closed to others, and so is the daemon's.
+    std::fs::set_permissions(stage.auditor.directory(), Permissions::from_mode(0o755))?;
+    let binary = dir.path().join("auditor");
+    std::fs::copy(auditord::binary()?, &binary)?;
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&binary);
+    let output = command.arg("--socket").arg(stage.auditor.socket()).arg("ps").output()?;
+    one_line(&output, ERROR, &["auditor.sock", "permi"])
 }
 
 #[test]
