@@ -1,6 +1,8 @@
 //! A cgroup is created, before any task can enter it: a container's takes a slot, one inside a container shares it.
 
-use auditor_ebpf::{CGROUP_NAME_LEN, EVENT_NO_SLOT, EVENT_SLOT_TAKEN, Event, LOST_CGROUP, LOST_EVENT, SLOT_LIVE, Slot};
+use auditor_ebpf::{
+    CGROUP_NAME_LEN, EVENT_NO_SLOT, EVENT_SLOT_TAKEN, Event, LOST_CGROUP, LOST_EVENT, LOST_NESTED, SLOT_LIVE, Slot,
+};
 use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::helpers::generated::{bpf_ktime_get_boot_ns, bpf_probe_read_kernel_str};
 use aya_ebpf::macros::btf_tracepoint;
@@ -8,7 +10,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 use aya_log_ebpf::warn;
 
 use crate::cgroup_slot;
-use crate::counter::lost;
+use crate::counter::{lost, lost_in};
 use crate::kernel::{field, offset};
 use crate::maps::{CGROUPS, EVENTS, FREE_SLOTS, SLOTS};
 
@@ -44,7 +46,7 @@ fn created(ctx: &BtfTracePointContext, cgroup: *const u8) {
     let cgroup_id: u64 = unsafe { field(node, offset!(kn_id)) };
     if let Some(slot) = cgroup_slot::lookup(parent_id) {
         if CGROUPS.insert(cgroup_id, slot, u64::from(BPF_ANY)).is_err() {
-            lost(LOST_CGROUP);
+            lost_in(slot, LOST_NESTED);
         }
         return;
     }
@@ -66,7 +68,7 @@ fn take_slot(ctx: &BtfTracePointContext, cgroup_id: u64, node: *const u8) {
     let Ok(Some(slot)) = FREE_SLOTS.pop() else {
         lost(LOST_CGROUP);
         warn!(ctx, "no free slot for the container of cgroup {}", cgroup_id);
-        return send(EVENT_NO_SLOT, 0, cgroup_id);
+        return send(EVENT_NO_SLOT, 0, cgroup_id, &name);
     };
     let Some(entry) = SLOTS.get_ptr_mut(slot) else { return lost(LOST_CGROUP) };
     // SAFETY: the slot came out of the queue, so nobody else has it.
@@ -80,18 +82,25 @@ fn take_slot(ctx: &BtfTracePointContext, cgroup_id: u64, node: *const u8) {
     }
     if CGROUPS.insert(cgroup_id, slot, u64::from(BPF_ANY)).is_err() {
         // SAFETY: as above. The daemon finds the slot removed, and takes it back.
-        unsafe { (*entry).state = auditor_ebpf::SLOT_REMOVED };
+        unsafe {
+            (*entry).from_first_call = 0;
+            (*entry).state = auditor_ebpf::SLOT_REMOVED;
+        }
         return lost(LOST_CGROUP);
     }
-    send(EVENT_SLOT_TAKEN, slot, cgroup_id);
+    send(EVENT_SLOT_TAKEN, slot, cgroup_id, &name);
 }
 
-/// Whether a directory name is `<64 hex digits>`, or `<anything>-<64 hex digits>.scope`.
+/// What Podman and CRI-O call the scope of a container's monitor, which is not the container: `...conmon-<id>.scope`.
+const MONITOR: &[u8; 6] = b"conmon";
+
+/// Whether a directory name is `<64 hex digits>`, or `<engine>-<64 hex digits>.scope`: the rule of
+/// `auditor::cgroupfs`.
 #[inline(always)]
 fn is_container(name: &[u8; CGROUP_NAME_LEN], len: usize) -> bool {
     let start = if len == ID_LEN {
         0
-    } else if len > ID_LEN + SCOPE.len() && len < CGROUP_NAME_LEN {
+    } else if len > ID_LEN + SCOPE.len() + 1 && len < CGROUP_NAME_LEN {
         let scope = len - SCOPE.len();
         let mut at = 0;
         while at < SCOPE.len() {
@@ -101,6 +110,9 @@ fn is_container(name: &[u8; CGROUP_NAME_LEN], len: usize) -> bool {
             at += 1;
         }
         if name[(scope - ID_LEN - 1) & (CGROUP_NAME_LEN - 1)] != b'-' {
+            return false;
+        }
+        if ends_with_monitor(name, scope - ID_LEN - 1) {
             return false;
         }
         scope - ID_LEN
@@ -118,12 +130,28 @@ fn is_container(name: &[u8; CGROUP_NAME_LEN], len: usize) -> bool {
     true
 }
 
+/// Whether the part of a name before `end` ends with [`MONITOR`].
+#[inline(always)]
+fn ends_with_monitor(name: &[u8; CGROUP_NAME_LEN], end: usize) -> bool {
+    if end < MONITOR.len() {
+        return false;
+    }
+    let mut at = 0;
+    while at < MONITOR.len() {
+        if name[(end - MONITOR.len() + at) & (CGROUP_NAME_LEN - 1)] != MONITOR[at] {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
+
 /// Tells the daemon.
 #[inline(always)]
-pub fn send(kind: u32, slot: u32, cgroup_id: u64) {
+pub fn send(kind: u32, slot: u32, cgroup_id: u64, name: &[u8; CGROUP_NAME_LEN]) {
     match EVENTS.reserve(0) {
         Some(mut entry) => {
-            entry.write(Event { kind, slot, cgroup_id });
+            entry.write(Event { kind, slot, cgroup_id, name: *name });
             entry.submit(0);
         }
         None => lost(LOST_EVENT),

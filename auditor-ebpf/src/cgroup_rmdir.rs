@@ -35,7 +35,7 @@ fn removed(cgroup: *const u8) {
         // A nested cgroup goes before the container's own.
         if (*entry).cgroup_id == cgroup_id {
             (*entry).state = SLOT_REMOVED;
-            send(EVENT_SLOT_REMOVED, slot, cgroup_id);
+            send(EVENT_SLOT_REMOVED, slot, cgroup_id, &(*entry).name);
         }
     }
 }

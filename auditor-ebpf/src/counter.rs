@@ -6,8 +6,9 @@ use auditor_ebpf::{
     NATIVE_NRS, NATIVE_OUTSIDE, NR_OUTSIDE, X32_BIT,
 };
 use aya_ebpf::bindings::BPF_NOEXIST;
+use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 
-use crate::maps::{DENIALS, FOREIGN, LOST, NATIVE};
+use crate::maps::{DENIALS, FOREIGN, LOST, NATIVE, SLOT_LOST};
 
 /// What happened to a call that reached the kernel.
 #[derive(Clone, Copy)]
@@ -49,7 +50,7 @@ fn count_foreign(slot: u32, abi: u8, nr: u32, what: What) {
             u64::from(BPF_NOEXIST),
         );
     }
-    let Some(counts) = FOREIGN.get_ptr_mut(key) else { return lost(LOST_FOREIGN) };
+    let Some(counts) = FOREIGN.get_ptr_mut(key) else { return lost_in(slot, LOST_FOREIGN) };
     // SAFETY: this CPU's own value, and entries are removed only by the daemon, for slots that no task can be in.
     unsafe {
         *match what {
@@ -66,13 +67,24 @@ fn count_foreign(slot: u32, abi: u8, nr: u32, what: What) {
 pub fn count_denial(slot: u32, abi: u8, nr: u32, kind: u8, errno: u32) {
     let key = DenialKey { slot, abi, kind, nr: table_nr(abi, nr) };
     if DENIALS.get_ptr_mut(key).is_none() {
-        let _ = DENIALS.insert(key, DenialCount { count: 0, last_errno: 0 }, u64::from(BPF_NOEXIST));
+        let _ = DENIALS.insert(key, DenialCount { count: 0, last_errno: 0, last_ns: 0 }, u64::from(BPF_NOEXIST));
     }
-    let Some(denials) = DENIALS.get_ptr_mut(key) else { return lost(LOST_DENIAL) };
+    let Some(denials) = DENIALS.get_ptr_mut(key) else { return lost_in(slot, LOST_DENIAL) };
     // SAFETY: as for foreign counts.
     unsafe {
         (*denials).count += 1;
         (*denials).last_errno = u64::from(errno);
+        (*denials).last_ns = bpf_ktime_get_ns();
+    }
+}
+
+/// Counts something of a slot that could not be counted.
+#[inline(always)]
+pub fn lost_in(slot: u32, kind: u32) {
+    lost(kind);
+    if let Some(counter) = SLOT_LOST.get_ptr_mut(slot) {
+        // SAFETY: this CPU's own element.
+        unsafe { *counter += 1 };
     }
 }
 

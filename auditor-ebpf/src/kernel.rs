@@ -4,9 +4,9 @@
 //! instruction instead of a call of `bpf_probe_read_kernel`. It accepts that only while it knows the offset as a
 //! constant, which a frozen `.rodata` gives it.
 
-use auditor_ebpf::{ABI_COMPAT, ABI_NATIVE, ABI_X32, X32_BIT};
+use auditor_ebpf::{ABI_COMPAT, ABI_NATIVE, ABI_X32, NRS_IN_EVERY_KERNEL, X32_BIT};
 use aya_ebpf::bindings::task_struct;
-use aya_ebpf::helpers::generated::bpf_get_current_task_btf;
+use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_probe_read_kernel};
 
 /// One of the [`Offsets`](auditor_ebpf::Offsets), by its field's name.
 macro_rules! offset {
@@ -36,6 +36,10 @@ pub unsafe fn field<T: Copy>(base: *const u8, offset: u32) -> T {
 
 /// `SECCOMP_MODE_DISABLED` (`include/uapi/linux/seccomp.h`).
 const SECCOMP_MODE_DISABLED: i32 = 0;
+/// `SECCOMP_MODE_DEAD` (`kernel/seccomp.c`): internal to the kernel.
+const SECCOMP_MODE_DEAD: i32 = 3;
+/// SIGKILL on every architecture.
+pub const SIGKILL: i32 = 9;
 
 /// SIGSYS on every architecture that is counted here.
 pub const SIGSYS: i32 = 31;
@@ -107,11 +111,37 @@ impl Task {
         self.field(offset!(task_flags))
     }
 
-    /// Whether a SIGSYS of its own waits for it (`task->pending`): what `SECCOMP_RET_TRAP` and the `KILL`s leave
-    /// behind (`force_sig_seccomp` in `kernel/signal.c`).
+    /// Whether a signal of its own waits for it (`task->pending`): SIGSYS is what `SECCOMP_RET_TRAP` and the `KILL`s
+    /// leave behind (`force_sig_seccomp` in `kernel/signal.c`).
     #[inline(always)]
-    pub fn has_pending_sigsys(self) -> bool {
-        self.field::<u64>(offset!(task_pending)) & (1 << (SIGSYS - 1)) != 0
+    pub fn has_pending(self, signal: i32) -> bool {
+        self.field::<u64>(offset!(task_pending)) & (1 << (signal - 1)) != 0
+    }
+
+    /// Whether its filters let the call through whatever its arguments: then seccomp has not refused it.
+    #[inline(always)]
+    pub fn always_allows(self, nr: u32) -> bool {
+        let bitmap = match self.abi(nr) {
+            ABI_NATIVE => offset!(filter_allow_native),
+            ABI_COMPAT => offset!(filter_allow_compat),
+            _ => return false,
+        };
+        let filter = self.filter();
+        if filter.is_null() || nr >= NRS_IN_EVERY_KERNEL {
+            return false;
+        }
+        let mut word = 0u64;
+        let at = bitmap + nr / 64 * 8;
+        // SAFETY: the helper checks the source address; the destination is as long as the size says.
+        let failed =
+            unsafe { bpf_probe_read_kernel((&raw mut word).cast(), 8, filter.wrapping_add(at as usize).cast()) };
+        failed == 0 && word >> (nr % 64) & 1 != 0
+    }
+
+    /// Whether a filter has sentenced it: `SECCOMP_MODE_DEAD` (`kernel/seccomp.c`, Linux 5.17 and newer).
+    #[inline(always)]
+    pub fn is_sentenced(self) -> bool {
+        self.field::<i32>(offset!(task_seccomp_mode)) == SECCOMP_MODE_DEAD
     }
 
     #[inline(always)]

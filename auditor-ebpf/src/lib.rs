@@ -117,6 +117,8 @@ pub struct DenialCount {
     pub count: u64,
     /// Errno of the latest one; 0 where there is none.
     pub last_errno: u64,
+    /// When that was: `CLOCK_MONOTONIC` in nanoseconds. Each CPU has its own latest.
+    pub last_ns: u64,
 }
 
 /// The slot is in nobody's hands, or in the queue of free slots.
@@ -173,6 +175,8 @@ pub struct Event {
     pub slot: u32,
     /// Id of the cgroup.
     pub cgroup_id: u64,
+    /// The cgroup directory's name, NUL-terminated.
+    pub name: [u8; CGROUP_NAME_LEN],
 }
 
 /// Index of calls that could not be paired because the task had no storage and none could be had.
@@ -185,10 +189,16 @@ pub const LOST_DENIAL: u32 = 2;
 pub const LOST_AMBIGUOUS: u32 = 3;
 /// Index of container cgroups that found no free slot.
 pub const LOST_CGROUP: u32 = 4;
+/// Index of cgroups inside a container that found no room in the map: what runs in them is not counted.
+pub const LOST_NESTED: u32 = 5;
 /// Index of events that found the ring full.
-pub const LOST_EVENT: u32 = 5;
+pub const LOST_EVENT: u32 = 6;
 /// Length of the table of losses.
-pub const LOST_KINDS: u32 = 6;
+pub const LOST_KINDS: u32 = 7;
+
+/// Numbers below this exist in every kernel that the programs run on (Linux 5.15 ends at 448). The kernel's bitmaps of
+/// always-allowed calls have meaningless ones behind its last call (`seccomp_cache_prepare_bitmap`).
+pub const NRS_IN_EVERY_KERNEL: u32 = 449;
 
 /// Byte offsets of the kernel's fields, filled in from BTF at load time. A field's own documentation says which it is.
 #[repr(C)]
@@ -291,8 +301,8 @@ const _: () = {
     assert!(size_of::<ForeignKey>() == 8);
     assert!(size_of::<ForeignCounts>() == 32);
     assert!(size_of::<DenialKey>() == 8);
-    assert!(size_of::<DenialCount>() == 16);
+    assert!(size_of::<DenialCount>() == 24);
     assert!(size_of::<Slot>() == 24 + CGROUP_NAME_LEN);
     assert!(size_of::<Filter>() == 8 + 2 * BITMAP_WORDS * 8);
-    assert!(size_of::<Event>() == 16);
+    assert!(size_of::<Event>() == 16 + CGROUP_NAME_LEN);
 };

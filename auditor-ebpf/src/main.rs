@@ -18,6 +18,8 @@ mod maps;
 #[cfg(target_arch = "bpf")]
 mod sched_process_exit;
 #[cfg(target_arch = "bpf")]
+mod sched_process_fork;
+#[cfg(target_arch = "bpf")]
 mod seed;
 #[cfg(target_arch = "bpf")]
 mod sys_enter;

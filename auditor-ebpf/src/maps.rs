@@ -44,6 +44,10 @@ pub static FILTERS: Array<Filter, 1> = Array::new();
 #[btf_map]
 pub static LOST: PerCpuArray<u64, { LOST_KINDS as usize }> = PerCpuArray::new();
 
+/// Slot -> calls, exits and cgroups of it that could not be counted.
+#[btf_map]
+pub static SLOT_LOST: PerCpuArray<u64, 1> = PerCpuArray::new();
+
 /// Rare things for the daemon to look at soon.
 #[btf_map]
 pub static EVENTS: RingBuf<Event, { auditor_ebpf::EVENT_RING_BYTES as usize }> = RingBuf::new();
@@ -79,11 +83,21 @@ pub struct LastCgroup {
     pub padding: u32,
 }
 
+impl LastCgroup {
+    /// The slot, where there is one.
+    #[inline(always)]
+    pub fn slot(&mut self) -> Option<u32> {
+        self.slot_plus_1.checked_sub(1)
+    }
+}
+
 /// The call that a task is in.
 #[repr(C)]
 pub struct TaskCall {
-    /// 1 between enter and exit.
-    pub active: u32,
+    /// 1 between enter and exit; [`NEWBORN`] from a task's creation to its first exit; else 0.
+    pub active: u16,
+    /// 1 when a refusal of this task was counted that ends it.
+    pub refused: u16,
     /// The number as the kernel has it, x32 bit included.
     pub nr: u32,
     /// The slot that the call was counted in.
@@ -93,6 +107,10 @@ pub struct TaskCall {
     /// 1 when the task had a filter as it entered.
     pub filtered: u16,
 }
+
+/// [`TaskCall::active`] of a task that was just made: it begins with the exit of the fork, vfork, clone or clone3 that
+/// made it.
+pub const NEWBORN: u16 = 2;
 
 /// `BPF_MAP_TYPE_TASK_STORAGE`: a value per task that goes when the task goes.
 #[repr(C)]

@@ -9,6 +9,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 use crate::cgroup_slot;
 use crate::counter::count_denial;
 use crate::kernel::{SIGSYS, Task, field, offset};
+use crate::maps::{LastCgroup, TASKS};
 
 /// `SIGNAL_GROUP_EXIT` (`include/linux/sched/signal.h`): the whole process ends, and all its threads with one code.
 const SIGNAL_GROUP_EXIT: u32 = 0x4;
@@ -16,19 +17,28 @@ const SIGNAL_GROUP_EXIT: u32 = 0x4;
 #[btf_tracepoint(function = "sched_process_exit")]
 pub fn sched_process_exit(_ctx: BtfTracePointContext) -> i32 {
     let task = Task::current();
-    if task.exit_code() == SIGSYS && task.is_filtered() && task.signal_flags() & SIGNAL_GROUP_EXIT == 0 {
+    if was_killed(task) {
         killed(task);
     }
     0
 }
 
+/// Whether a filter ended this thread alone, or may have: the kernel marks it (Linux 5.17 and newer). Before, the exit
+/// code tells, but for a thread that dies together with its process.
+#[inline(always)]
+fn was_killed(task: Task) -> bool {
+    task.is_sentenced()
+        || (task.exit_code() == SIGSYS && task.is_filtered() && task.signal_flags() & SIGNAL_GROUP_EXIT == 0)
+}
+
 #[inline(always)]
 fn killed(task: Task) {
-    let Some(cgroup) = cgroup_slot::of(task) else { return };
-    if cgroup.slot_plus_1 == 0 {
+    let Some(slot) = cgroup_slot::of(task).and_then(LastCgroup::slot) else { return };
+    // The last thread of a process, and `KILL_PROCESS`, came through `sys_exit`.
+    if TASKS.get(task.as_ptr()).is_some_and(|call| call.refused != 0) {
         return;
     }
     // SAFETY: the current task is a user task, it has just made a system call.
     let nr: u32 = unsafe { field(bpf_task_pt_regs(task.as_ptr()) as *const u8, offset!(regs_nr)) };
-    count_denial(cgroup.slot_plus_1 - 1, task.abi(nr), nr, REFUSED_THREAD, 0);
+    count_denial(slot, task.abi(nr), nr, REFUSED_THREAD, 0);
 }

@@ -7,7 +7,7 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
 use crate::cgroup_slot;
-use crate::counter::{What, count, lost};
+use crate::counter::{What, count, lost_in};
 use crate::kernel::{Task, offset};
 use crate::maps::{FILTERS, TASKS};
 
@@ -31,14 +31,13 @@ fn enter(nr: u32) {
     let filtered = task.is_filtered();
     if filtered {
         count(slot, abi, nr, What::Call);
-        if cgroup.filter_seen == 0 {
+        if cgroup.filter_seen == 0 && note_filter(slot, task) {
             cgroup.filter_seen = 1;
-            note_filter(slot, task);
         }
     } else {
         count(slot, abi, nr, What::UnfilteredCall);
     }
-    let Some(call) = TASKS.get_or_create(task.as_ptr()) else { return lost(LOST_TASK_STORAGE) };
+    let Some(call) = TASKS.get_or_create(task.as_ptr()) else { return lost_in(slot, LOST_TASK_STORAGE) };
     call.nr = nr;
     call.slot = slot;
     call.abi = u16::from(abi);
@@ -47,19 +46,19 @@ fn enter(nr: u32) {
 }
 
 /// Keeps the always-allowed bitmaps of the first filter seen in the slot: a container's first filtered task is the
-/// runtime's, with the container's profile and nothing stacked on it.
+/// runtime's, with the container's profile and nothing stacked on it. Returns whether the slot's filter is known.
 #[inline(always)]
-pub fn note_filter(slot: u32, task: Task) {
-    let Some(known) = FILTERS.get_ptr_mut(slot) else { return };
+pub fn note_filter(slot: u32, task: Task) -> bool {
+    let Some(known) = FILTERS.get_ptr_mut(slot) else { return false };
     // SAFETY: an array element; two CPUs that come here at once write the same filter, or one of two that are equally
     // first.
     let known: &mut Filter = unsafe { &mut *known };
     if known.seen != 0 {
-        return;
+        return true;
     }
     let filter = task.filter();
     if filter.is_null() {
-        return;
+        return false;
     }
     const BYTES: u32 = (BITMAP_WORDS * 8) as u32;
     // SAFETY: the helper checks the source address; the destinations are as long as the size says.
@@ -78,4 +77,5 @@ pub fn note_filter(slot: u32, task: Task) {
         known.depth = task.filter_count();
         known.seen = 1;
     }
+    failed == 0
 }

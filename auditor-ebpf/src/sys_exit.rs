@@ -4,12 +4,12 @@
 use auditor_ebpf::{LOST_AMBIGUOUS, LOST_TASK_STORAGE, REFUSED_ERRNO, REFUSED_SIGNAL, REFUSED_SUPERVISED};
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
-use aya_log_ebpf::warn;
+use aya_log_ebpf::debug;
 
 use crate::cgroup_slot;
-use crate::counter::{What, count, count_denial, lost};
-use crate::kernel::{Task, field, offset};
-use crate::maps::{TASKS, TaskCall};
+use crate::counter::{What, count, count_denial, lost_in};
+use crate::kernel::{SIGKILL, SIGSYS, Task, field, offset};
+use crate::maps::{LastCgroup, NEWBORN, TASKS, TaskCall};
 
 /// Results from -4095 to -1 are errors (`MAX_ERRNO` in `include/linux/err.h`).
 const MAX_ERRNO: i64 = 4095;
@@ -37,22 +37,27 @@ fn exit(ctx: &BtfTracePointContext, regs: *const u8, ret: i64) {
     let call = if has_storage { TASKS.get(task.as_ptr()) } else { None };
     // SAFETY: the tracepoint's own argument.
     let nr: u32 = unsafe { field(regs, offset!(regs_nr)) };
-    let known = call.is_some();
-    if let Some(call) = call
-        && call.active != 0
-    {
-        call.active = 0;
-        if is_end_of(call, nr, ret) {
-            // After `rt_sigreturn` the result is the interrupted code's register, and the number is -1.
-            if (-MAX_ERRNO..0).contains(&ret) && nr == call.nr {
-                let what = if call.filtered != 0 { What::Error } else { What::UnfilteredError };
-                count(call.slot, call.abi as u8, call.nr, what);
-            }
-            return;
+    let Some(call) = call else {
+        if task.is_filtered() {
+            unknown(ctx, task, nr, ret);
         }
+        return;
+    };
+    let active = call.active;
+    call.active = 0;
+    if active == NEWBORN {
+        return;
+    }
+    if active != 0 && is_end_of(call, nr, ret) {
+        // After `rt_sigreturn` the result is the interrupted code's register, and the number is -1.
+        if (-MAX_ERRNO..0).contains(&ret) && nr == call.nr {
+            let what = if call.filtered != 0 { What::Error } else { What::UnfilteredError };
+            count(call.slot, call.abi as u8, call.nr, what);
+        }
+        return;
     }
     if task.is_filtered() {
-        unpaired(ctx, task, nr, ret, known);
+        unpaired(task, call, nr, ret);
     }
 }
 
@@ -64,41 +69,44 @@ fn is_end_of(call: &TaskCall, nr: u32, ret: i64) -> bool {
     call.nr == nr || (nr as i32) < 0 || ret == 0
 }
 
+/// An exit of a filtered task of which nothing is known: it came into the cgroup from outside in the middle of a call,
+/// or what should be known of it could not be recorded.
+#[inline(never)]
+fn unknown(ctx: &BtfTracePointContext, task: Task, nr: u32, ret: i64) {
+    let Some(slot) = cgroup_slot::of(task).and_then(LastCgroup::slot) else { return };
+    if TASKS.get_or_create(task.as_ptr()).is_none() {
+        lost_in(slot, LOST_TASK_STORAGE);
+    }
+    if !task.always_allows(nr) {
+        lost_in(slot, LOST_AMBIGUOUS);
+        debug!(ctx, "call {} ended with {} in a task of which nothing is known", nr, ret);
+    }
+}
+
 /// An exit without an enter, in a task under seccomp.
 #[inline(never)]
-fn unpaired(ctx: &BtfTracePointContext, task: Task, nr: u32, ret: i64, known: bool) {
-    let Some(cgroup) = cgroup_slot::of(task) else { return };
-    if cgroup.slot_plus_1 == 0 {
+fn unpaired(task: Task, call: &mut TaskCall, nr: u32, ret: i64) {
+    let Some(slot) = cgroup_slot::of(task).and_then(LastCgroup::slot) else { return };
+    // A tracer took the call away: `PTRACE_SYSEMU`, or a number of -1. One that stopped emulating since then, or that
+    // was killed with its tracee, leaves no other trace than that the filter does not refuse the call.
+    if task.is_emulated() || (task.is_traced() && (nr as i32) < 0) || task.always_allows(nr) {
         return;
     }
-    let slot = cgroup.slot_plus_1 - 1;
-    if !known {
-        // A task of which nothing is known yet begins with the exit of the fork, vfork, clone or clone3 that made it.
-        if TASKS.get_or_create(task.as_ptr()).is_none() {
-            lost(LOST_TASK_STORAGE);
-        }
-        if ret != 0 {
-            // It came into the cgroup from outside in the middle of a call, or its enter could not be recorded.
-            lost(LOST_AMBIGUOUS);
-            warn!(ctx, "call {} ended in a task of which nothing is known: denied, or begun elsewhere", nr);
-        }
-        return;
-    }
-    // A tracer took the call away: `PTRACE_SYSEMU`, or a number of -1.
-    if task.is_emulated() || (task.is_traced() && (nr as i32) < 0) {
-        return;
-    }
-    let abi = task.abi(nr);
-    let kind = if has_supervisor(task) {
-        REFUSED_SUPERVISED
-    } else if task.has_pending_sigsys() {
-        // The result is the call's number again, and means nothing.
+    let signalled = task.has_pending(SIGSYS);
+    let kind = if signalled {
+        // `SECCOMP_RET_TRAP` and the `KILL`s: the result is the call's number again, and means nothing.
         REFUSED_SIGNAL
+    } else if has_supervisor(task) {
+        REFUSED_SUPERVISED
+    } else if ret > 0 || (task.is_traced() && task.has_pending(SIGKILL)) {
+        // No filter gives a result; and a tracee that is killed at a call's entry never makes the call.
+        return lost_in(slot, LOST_AMBIGUOUS);
     } else {
         REFUSED_ERRNO
     };
-    let errno = if (-MAX_ERRNO..0).contains(&ret) { ret.unsigned_abs() as u32 } else { 0 };
-    count_denial(slot, abi, nr, kind, errno);
+    call.refused = u16::from(signalled);
+    let errno = if kind == REFUSED_ERRNO { ret.unsigned_abs() as u32 } else { 0 };
+    count_denial(slot, task.abi(nr), nr, kind, errno);
 }
 
 /// Whether one of the task's filters has a listener (`SECCOMP_FILTER_FLAG_NEW_LISTENER`).

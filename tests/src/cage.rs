@@ -48,6 +48,12 @@ impl Cage {
         Ok(path)
     }
 
+    /// Its directory's name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {

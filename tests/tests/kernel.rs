@@ -332,7 +332,7 @@ fn slots_come_back_after_a_last_read_and_run_out_loudly() -> Result<()> {
     let cages = [Cage::new()?, Cage::new()?, Cage::new()?];
     assert_eq!(kernel.losses()?.untracked_cgroup, 1);
     let events: Vec<KernelEvent> = std::iter::from_fn(|| kernel.next_event()).collect();
-    assert!(events.contains(&KernelEvent::NoSlot(cages[2].id())), "{events:?}");
+    assert!(events.contains(&KernelEvent::NoSlot(cages[2].id(), cages[2].name())), "{events:?}");
     let refused = kernel.adopt(&[(cages[2].id(), Vec::new())])?;
     assert_eq!(refused, [cages[2].id()]);
     Ok(())

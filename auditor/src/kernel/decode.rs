@@ -34,8 +34,15 @@ pub fn add_foreign(counters: &mut Counters, key: ForeignKey, counts: ForeignCoun
     tally.unfiltered_errors += counts.unfiltered_errors;
 }
 
-/// Adds one CPU's counter of one refused call.
-pub fn add_denial(counters: &mut Counters, key: DenialKey, denial: DenialCount) {
+/// Adds all CPUs' counters of one refused call.
+pub fn add_denials(counters: &mut Counters, key: DenialKey, per_cpu: impl IntoIterator<Item = DenialCount>) {
+    let mut latest_ns = 0;
+    for denial in per_cpu {
+        add_denial(counters, key, denial, &mut latest_ns);
+    }
+}
+
+fn add_denial(counters: &mut Counters, key: DenialKey, denial: DenialCount, latest_ns: &mut u64) {
     if denial.count == 0 {
         return;
     }
@@ -43,12 +50,20 @@ pub fn add_denial(counters: &mut Counters, key: DenialKey, denial: DenialCount) 
     match key.kind {
         REFUSED_ERRNO => {
             denials.errno += denial.count;
-            denials.last_errno = u16::try_from(denial.last_errno).ok();
+            if denial.last_ns >= *latest_ns {
+                *latest_ns = denial.last_ns;
+                denials.last_errno = u16::try_from(denial.last_errno).ok();
+            }
         }
         REFUSED_SIGNAL => denials.signalled += denial.count,
         REFUSED_THREAD => denials.thread_killed += denial.count,
         _ => denials.supervised += denial.count,
     }
+}
+
+/// The text before the first zero.
+pub fn name(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()
 }
 
 fn tally(counters: &mut Counters, abi: Abi, nr: SyscallNr) -> &mut Tally {
@@ -91,13 +106,23 @@ mod tests {
     }
 
     #[test]
+    fn the_latest_errno_is_the_latest_of_any_cpu() {
+        let key = DenialKey { slot: 0, abi: auditor_ebpf::ABI_NATIVE, kind: REFUSED_ERRNO, nr: 83 };
+        let of_cpu = |last_errno, last_ns| DenialCount { count: 1, last_errno, last_ns };
+        let mut counters = Counters::default();
+        add_denials(&mut counters, key, [of_cpu(1, 20), of_cpu(38, 10)]);
+        let denials = counters.tallies[&(Abi::NATIVE, SyscallNr(83))].denials;
+        assert_eq!((denials.errno, denials.last_errno), (2, Some(1)));
+    }
+
+    #[test]
     fn refusals_are_kept_apart_by_what_the_kernel_showed() {
         let mut counters = Counters::default();
         for (kind, count) in
             [(REFUSED_ERRNO, 1), (REFUSED_SIGNAL, 2), (REFUSED_THREAD, 3), (auditor_ebpf::REFUSED_SUPERVISED, 4)]
         {
             let key = DenialKey { slot: 0, abi: auditor_ebpf::ABI_NATIVE, kind, nr: 83 };
-            add_denial(&mut counters, key, DenialCount { count, last_errno: 1 });
+            add_denials(&mut counters, key, [DenialCount { count, last_errno: 1, last_ns: 1 }]);
         }
         let denials = counters.tallies[&(Abi::NATIVE, SyscallNr(83))].denials;
         assert_eq!((denials.errno, denials.signalled, denials.thread_killed, denials.supervised), (1, 2, 3, 4));

@@ -71,6 +71,8 @@ pub struct Losses {
     pub ambiguous_exit: u64,
     /// Container cgroups that found no slot.
     pub untracked_cgroup: u64,
+    /// Cgroups inside containers that found no room: what runs in them is not counted.
+    pub nested_cgroup: u64,
     /// Events that found the ring full; no count is lost by that.
     pub event: u64,
     /// Runs that the kernel left out because a program was running on that CPU already.
@@ -81,25 +83,27 @@ impl Losses {
     /// Losses that make some container's numbers too small.
     #[must_use]
     pub const fn of_counts(&self) -> u64 {
-        self.task_storage + self.foreign + self.denial + self.ambiguous_exit + self.recursion
+        self.task_storage + self.foreign + self.denial + self.ambiguous_exit + self.nested_cgroup + self.recursion
     }
 }
 
 /// Something the kernel half reported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KernelEvent {
     /// A container's cgroup was created and counts in this slot.
     SlotTaken(SlotNr, CgroupId),
     /// Its cgroup is gone.
     SlotRemoved(SlotNr, CgroupId),
-    /// A container's cgroup was created and nothing counts it.
-    NoSlot(CgroupId),
+    /// A container's cgroup of this name was created and nothing counts it.
+    NoSlot(CgroupId, String),
 }
 
 /// The loaded programs and their maps. They are detached when it is dropped.
 pub struct Kernel {
     ebpf: Ebpf,
     slot_count: u32,
+    /// `CLOCK_BOOTTIME` in nanoseconds when the last program was attached.
+    attached_ns: u64,
     cgroups: HashMap<MapData, u64, u32>,
     free_slots: Queue<MapData, u32>,
     slots: Array<MapData, SlotRecord>,
@@ -108,6 +112,7 @@ pub struct Kernel {
     denials: PerCpuHashMap<MapData, DenialKeyRecord, DenialCountRecord>,
     filters: Array<MapData, FilterRecord>,
     lost: PerCpuArray<MapData, u64>,
+    slot_lost: PerCpuArray<MapData, u64>,
     generation: Array<MapData, u32>,
     events: RingBuf<MapData>,
     log: EbpfLogger<&'static dyn Log>,
@@ -115,8 +120,11 @@ pub struct Kernel {
 
 /// Nested cgroups that fit for every slot on average.
 const CGROUPS_PER_SLOT: u32 = 16;
-/// Foreign and denied calls that fit for every slot on average; entries take memory only when they are used.
-const RARE_CALLS_PER_SLOT: u32 = 4096;
+/// Foreign and denied calls that fit for every slot on average; entries take memory only when they are used, their
+/// table 16 bytes each. One container can have some 2,000 of the one and 12,000 of the other if it sets out to.
+const RARE_CALLS_PER_SLOT: u32 = 64;
+/// So many fit however few slots there are.
+const RARE_CALLS: u32 = 65_536;
 
 impl Kernel {
     /// Loads the programs and maps for so many containers at a time, and attaches nothing yet.
@@ -126,17 +134,22 @@ impl Kernel {
     pub fn load(slot_count: u32) -> Result<Self, KernelError> {
         let offsets = OffsetsRecord(offset::read_offsets()?);
         let btf = Btf::from_sys_fs().map_err(|error| KernelError::NoBtf(error.to_string()))?;
+        let rare_calls = slot_count.saturating_mul(RARE_CALLS_PER_SLOT).max(RARE_CALLS);
+        // What nobody would be shown is not written.
+        let log_level = log::max_level() as u8;
         let mut ebpf = EbpfLoader::new()
             .btf(Some(&btf))
             .allow_unsupported_maps()
             .override_global("OFFSETS", &offsets, true)
+            .override_global(aya_log::LEVEL, &log_level, false)
             .map_max_entries("CGROUPS", slot_count.saturating_mul(CGROUPS_PER_SLOT))
             .map_max_entries("FREE_SLOTS", slot_count)
             .map_max_entries("SLOTS", slot_count)
             .map_max_entries("NATIVE", slot_count)
-            .map_max_entries("FOREIGN", slot_count.saturating_mul(RARE_CALLS_PER_SLOT))
-            .map_max_entries("DENIALS", slot_count.saturating_mul(RARE_CALLS_PER_SLOT))
+            .map_max_entries("FOREIGN", rare_calls)
+            .map_max_entries("DENIALS", rare_calls)
             .map_max_entries("FILTERS", slot_count)
+            .map_max_entries("SLOT_LOST", slot_count)
             .load(OBJECT)
             .map_err(|error| KernelError::from_load(&error))?;
         program::load_all(&mut ebpf, &btf)?;
@@ -149,11 +162,13 @@ impl Kernel {
             denials: take(&mut ebpf, "DENIALS")?,
             filters: take(&mut ebpf, "FILTERS")?,
             lost: take(&mut ebpf, "LOST")?,
+            slot_lost: take(&mut ebpf, "SLOT_LOST")?,
             generation: take(&mut ebpf, "GENERATION")?,
             events: take(&mut ebpf, "EVENTS")?,
             log: EbpfLogger::init(&mut ebpf).map_err(|error| KernelError::map("AYA_LOGS", &error))?,
             ebpf,
             slot_count,
+            attached_ns: u64::MAX,
         };
         for slot in 0..slot_count {
             kernel.free_slots.push(slot, 0).map_err(|error| KernelError::map("FREE_SLOTS", &error))?;
@@ -175,6 +190,7 @@ impl Kernel {
         program::attach(&mut self.ebpf, &program::BEFORE_SEED)?;
         let refused = self.adopt(&existing())?;
         program::attach(&mut self.ebpf, &program::AFTER_SEED)?;
+        self.attached_ns = slot::boot_ns();
         Ok(refused)
     }
 
@@ -211,7 +227,7 @@ impl Kernel {
             match event.kind {
                 EVENT_SLOT_TAKEN => return Some(KernelEvent::SlotTaken(slot, cgroup)),
                 EVENT_SLOT_REMOVED => return Some(KernelEvent::SlotRemoved(slot, cgroup)),
-                EVENT_NO_SLOT => return Some(KernelEvent::NoSlot(cgroup)),
+                EVENT_NO_SLOT => return Some(KernelEvent::NoSlot(cgroup, decode::name(&event.name))),
                 _ => {}
             }
         }
@@ -250,6 +266,7 @@ impl Kernel {
             denial: of(auditor_ebpf::LOST_DENIAL)?,
             ambiguous_exit: of(auditor_ebpf::LOST_AMBIGUOUS)?,
             untracked_cgroup: of(auditor_ebpf::LOST_CGROUP)?,
+            nested_cgroup: of(auditor_ebpf::LOST_NESTED)?,
             event: of(auditor_ebpf::LOST_EVENT)?,
             recursion: self.programs().iter().filter_map(|program| program.recursion_misses).sum(),
         })

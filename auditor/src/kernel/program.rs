@@ -10,7 +10,8 @@ use super::KernelError;
 use super::error::chain;
 
 /// Attached before the tasks that exist are looked at: nothing new can be missed from then on.
-pub const BEFORE_SEED: [&str; 4] = ["cgroup_mkdir", "cgroup_rmdir", "sys_enter", "sched_process_exit"];
+pub const BEFORE_SEED: [&str; 5] =
+    ["cgroup_mkdir", "cgroup_rmdir", "sched_process_fork", "sys_enter", "sched_process_exit"];
 /// Attached when it is known who is in the middle of a call.
 pub const AFTER_SEED: [&str; 1] = ["sys_exit"];
 /// The task iterator, run on demand.

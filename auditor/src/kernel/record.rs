@@ -1,6 +1,8 @@
 //! The shared structures as aya wants them: plain old data.
 
-use auditor_ebpf::{DenialCount, DenialKey, Event, Filter, ForeignCounts, ForeignKey, NativeCounts, Offsets, Slot};
+use auditor_ebpf::{
+    CGROUP_NAME_LEN, DenialCount, DenialKey, Event, Filter, ForeignCounts, ForeignKey, NativeCounts, Offsets, Slot,
+};
 use aya::Pod;
 
 macro_rules! plain_old_data {
@@ -27,7 +29,8 @@ plain_old_data!(
 
 /// Reads an event out of the ring's bytes; `None` when there are too few of them.
 pub fn parse_event(bytes: &[u8]) -> Option<Event> {
+    let name = bytes.get(16..16 + CGROUP_NAME_LEN)?.try_into().ok()?;
     let word = |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
     let cgroup_id = u64::from_ne_bytes(bytes.get(8..16)?.try_into().ok()?);
-    Some(Event { kind: word(0)?, slot: word(4)?, cgroup_id })
+    Some(Event { kind: word(0)?, slot: word(4)?, cgroup_id, name })
 }

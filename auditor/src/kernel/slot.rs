@@ -90,11 +90,9 @@ impl Kernel {
 
     fn take_slot(&mut self, cgroup: CgroupId) -> Result<u32, KernelError> {
         let slot = self.free_slots.pop(0).map_err(|_| KernelError::NoSlot(cgroup.0))?;
-        let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)
-            .map_or(0, |now| std::time::Duration::from(now).as_nanos().try_into().unwrap_or(u64::MAX));
         let record = Slot {
             cgroup_id: cgroup.0,
-            since_ns: now,
+            since_ns: boot_ns(),
             state: SLOT_LIVE,
             from_first_call: 0,
             name: [0; CGROUP_NAME_LEN],
@@ -123,14 +121,13 @@ impl Kernel {
                 SLOT_REMOVED => SlotState::Removed,
                 _ => continue,
             };
-            let name = slot.name.split(|byte| *byte == 0).next().unwrap_or_default();
             owners.insert(
                 SlotNr(nr),
                 SlotOwner {
                     cgroup: CgroupId(slot.cgroup_id),
-                    name: String::from_utf8_lossy(name).into_owned(),
+                    name: decode::name(&slot.name),
                     since_ns: slot.since_ns,
-                    from_first_call: slot.from_first_call != 0,
+                    from_first_call: slot.from_first_call != 0 && slot.since_ns >= self.attached_ns,
                     state,
                 },
             );
@@ -161,10 +158,35 @@ impl Kernel {
         for entry in self.denials.iter() {
             let (key, per_cpu) = entry.map_err(|error| KernelError::map("DENIALS", &error))?;
             if let Some(counters) = all.get_mut(&SlotNr(key.0.slot)) {
-                per_cpu.iter().for_each(|denial| decode::add_denial(counters, key.0, denial.0));
+                decode::add_denials(counters, key.0, per_cpu.iter().map(|denial| denial.0));
             }
         }
         Ok(all)
+    }
+
+    /// Calls, exits and cgroups of a slot that could not be counted.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn lost_in(&self, slot: SlotNr) -> Result<u64, KernelError> {
+        let per_cpu = self.slot_lost.get(&slot.0, 0).map_err(|error| KernelError::map("SLOT_LOST", &error))?;
+        Ok(per_cpu.iter().sum())
+    }
+
+    /// Marks the slot of a cgroup as removed that went away while it was being adopted: nobody else will.
+    ///
+    /// # Errors
+    /// When a map cannot be used.
+    pub fn abandon(&mut self, slot: SlotNr, cgroup: CgroupId) -> Result<(), KernelError> {
+        // Gone already is as good.
+        let _ = self.cgroups.remove(&cgroup.0);
+        let failed = |error: MapError| KernelError::map("SLOTS", &error);
+        let mut record = self.slots.get(&slot.0, 0).map_err(failed)?;
+        if record.0.cgroup_id == cgroup.0 && record.0.state == SLOT_LIVE {
+            record.0.state = SLOT_REMOVED;
+            self.slots.set(slot.0, record, ANY).map_err(failed)?;
+        }
+        Ok(())
     }
 
     /// Clears slots whose container is gone, and gives them to whoever needs one next. Their counters must have been
@@ -188,6 +210,8 @@ impl Kernel {
             let zero = NativeCountsRecord(auditor_ebpf::NativeCounts::ZERO);
             let zeros = PerCpuValues::try_from(vec![zero; cpus]).map_err(|error| KernelError::map("NATIVE", &error))?;
             self.native.set(slot.0, zeros, ANY).map_err(|error| KernelError::map("NATIVE", &error))?;
+            let zeros = PerCpuValues::try_from(vec![0; cpus]).map_err(|error| KernelError::map("SLOT_LOST", &error))?;
+            self.slot_lost.set(slot.0, zeros, ANY).map_err(|error| KernelError::map("SLOT_LOST", &error))?;
             self.filters
                 .set(slot.0, FilterRecord(Filter::default()), ANY)
                 .map_err(|error| KernelError::map("FILTERS", &error))?;
@@ -201,4 +225,10 @@ impl Kernel {
         self.slots.set(slot.0, SlotRecord(free), ANY).map_err(|error| KernelError::map("SLOTS", &error))?;
         self.free_slots.push(slot.0, ANY).map_err(|error| KernelError::map("FREE_SLOTS", &error))
     }
+}
+
+/// `CLOCK_BOOTTIME` in nanoseconds, the clock of `bpf_ktime_get_boot_ns`.
+pub fn boot_ns() -> u64 {
+    nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)
+        .map_or(0, |now| std::time::Duration::from(now).as_nanos().try_into().unwrap_or(u64::MAX))
 }
