@@ -8,6 +8,9 @@ use super::{Error, Global, Outcome};
 use crate::config::{self, Config, Settings, WebSettings};
 use crate::daemon;
 
+/// Bundles that are read at once: a flood of starting containers waits its turn.
+const BLOCKING_THREADS: usize = 8;
+
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Settings in TOML; flags go before them
@@ -38,7 +41,11 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> Result<Outcome, Erro
     };
     let file = arguments.config.as_deref().map(config::load).transpose()?.unwrap_or_default();
     let config = Config::check(flags.or(file))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .enable_all()
+        .build()
+        .map_err(Error::Runtime)?;
     let result = runtime.block_on(daemon::run(config));
     // A thread that reads a bundle from a stalled disk does not keep the daemon from stopping.
     runtime.shutdown_background();

@@ -64,6 +64,7 @@ fn health(ledger: &Ledger, kernel: &Kernel, hierarchy: Hierarchy) -> Health {
             ("ambiguous_exit".to_owned(), losses.ambiguous_exit),
             ("program_recursion".to_owned(), losses.recursion),
             ("event_ring_full".to_owned(), losses.event),
+            ("nested_cgroup".to_owned(), losses.nested_cgroup),
             ("docker_event".to_owned(), ledger.lost_docker_events),
         ]),
         programs,
@@ -106,6 +107,13 @@ pub fn suggestion(ledger: &Ledger, query: &SuggestQuery) -> Result<SuggestAnswer
         evidence.starts += one.starts;
         evidence.complete &= one.complete;
         evidence.lost += one.lost;
+    }
+    if active.is_some() && evidence.starts > 0 && !suggest::program_started(&counters) {
+        return Err(Failure::new(
+            FailureKind::Incomplete,
+            "suggest: the container's program was never started (no execve under the filter), so the record is that of a \
+             failed start; see docker logs, and start it again",
+        ));
     }
     let request = Request {
         counters: &counters,

@@ -27,6 +27,9 @@ pub enum DaemonError {
     /// The group of the control socket.
     #[error("no group {0:?} for the control socket; create it or change socket_group")]
     NoGroup(String),
+    /// A part of the daemon that should never end has ended.
+    #[error("the {0} has ended; this is a defect of the auditor: please report it")]
+    Ended(&'static str),
     /// Something the system did not let it do.
     #[error("{doing}: {source}")]
     System {

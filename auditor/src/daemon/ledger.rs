@@ -25,8 +25,12 @@ const GONE_LIMIT: usize = 1_000;
 pub struct Ledger {
     records: BTreeMap<ContainerId, Record>,
     slots: BTreeMap<SlotNr, ContainerId>,
+    /// Slots that were read for the last time and could not be given back yet.
+    to_release: BTreeSet<SlotNr>,
+    /// Slots that anybody has, as last read.
+    slots_used: usize,
     /// Containers of cgroups that were there before the daemon: the kernel half does not know their names.
-    adopted: BTreeMap<CgroupId, ContainerId>,
+    adopted: BTreeMap<CgroupId, (ContainerId, String)>,
     /// The engine, once it has answered.
     pub engine: Option<Engine>,
     /// Why it does not answer now.
@@ -55,8 +59,8 @@ impl Ledger {
     }
 
     /// Slots in use.
-    pub fn slots_used(&self) -> usize {
-        self.slots.len()
+    pub const fn slots_used(&self) -> usize {
+        self.slots_used
     }
 
     /// What could not be counted so far.
@@ -64,14 +68,43 @@ impl Ledger {
         &self.losses
     }
 
-    /// A cgroup that exists already belongs to this container.
-    pub fn adopt(&mut self, cgroup: CgroupId, id: ContainerId) {
-        self.adopted.insert(cgroup, id);
+    /// A cgroup that exists already, at this path in the hierarchy, belongs to this container.
+    pub fn adopt(&mut self, cgroup: CgroupId, id: ContainerId, path: String) {
+        self.adopted.insert(cgroup, (id, path));
+    }
+
+    /// A container of this cgroup name started, and no slot was free.
+    pub fn not_counted(&mut self, name: &str) {
+        if let Some(id) = cgroupfs::container_id_of(&format!("/{name}")) {
+            self.record_mut(id).not_counted();
+        }
+    }
+
+    /// Gives up adopted cgroups that are not there any more: one that went away while it was being adopted was removed
+    /// before anybody watched it.
+    ///
+    /// # Errors
+    /// When a map cannot be used.
+    pub fn abandon(
+        &mut self,
+        kernel: &mut Kernel,
+        is_there: impl Fn(CgroupId, &str) -> bool,
+    ) -> Result<(), KernelError> {
+        if self.adopted.is_empty() {
+            return Ok(());
+        }
+        for (slot, owner) in kernel.owners()? {
+            let path = self.adopted.get(&owner.cgroup).map(|(_, path)| path);
+            if path.is_some_and(|path| !is_there(owner.cgroup, path)) {
+                kernel.abandon(slot, owner.cgroup)?;
+            }
+        }
+        Ok(())
     }
 
     /// No slot could be had for a container.
     pub fn refuse(&mut self, cgroup: CgroupId) {
-        if let Some(id) = self.adopted.remove(&cgroup) {
+        if let Some((id, _)) = self.adopted.remove(&cgroup) {
             self.record_mut(id).not_counted();
         }
     }
@@ -87,10 +120,10 @@ impl Ledger {
     fn take_owners(&mut self, owners: &BTreeMap<SlotNr, SlotOwner>) -> Vec<ContainerId> {
         let mut new = Vec::new();
         for (slot, owner) in owners {
-            if self.slots.contains_key(slot) {
+            if self.slots.contains_key(slot) || self.to_release.contains(slot) {
                 continue;
             }
-            let adopted = self.adopted.get(&owner.cgroup).copied();
+            let adopted = self.adopted.get(&owner.cgroup).map(|(id, _)| *id);
             // The kernel half gives slots to names of this form only.
             let Some(id) = adopted.or_else(|| cgroupfs::container_id_of(&format!("/{}", owner.name))) else { continue };
             self.slots.insert(*slot, id);
@@ -100,35 +133,38 @@ impl Ledger {
         new
     }
 
-    /// Reads all counters. Slots whose container is gone are read for the last time and given back.
+    /// Reads all counters. Slots whose container is gone are read for the last time and given back. Returns the
+    /// containers that are new in a slot, as [`Ledger::meet`] does.
     ///
     /// # Errors
     /// When a map cannot be used.
-    pub fn count(&mut self, kernel: &mut Kernel, now: Timestamp) -> Result<(), KernelError> {
+    pub fn count(&mut self, kernel: &mut Kernel, now: Timestamp) -> Result<Vec<ContainerId>, KernelError> {
         // Owners first: a slot that is marked as removed by now gets no more counts.
-        let mut owners = kernel.owners()?;
-        owners.retain(|slot, _| self.slots.contains_key(slot));
+        let owners = kernel.owners()?;
+        self.slots_used = owners.len();
+        let new = self.take_owners(&owners);
         for (slot, counters) in kernel.counters(&owners.keys().copied().collect())? {
             let Some(record) = self.slots.get(&slot).and_then(|id| self.records.get_mut(id)) else { continue };
             record.counted(slot, counters, now);
+            record.lost_in(slot, kernel.lost_in(slot)?);
             if record.always_allowed.is_none() {
                 record.always_allowed = kernel.always_allowed(slot)?;
             }
         }
         self.take_losses(kernel.losses()?);
-        let removed: BTreeSet<SlotNr> =
-            owners.iter().filter(|(_, owner)| owner.state == SlotState::Removed).map(|(slot, _)| *slot).collect();
-        if removed.is_empty() {
-            return Ok(());
-        }
-        kernel.release(&removed)?;
-        for slot in removed {
-            if let Some(record) = self.slots.remove(&slot).and_then(|id| self.records.get_mut(&id)) {
-                record.slot_released(slot);
+        for (slot, owner) in owners.iter().filter(|(_, owner)| owner.state == SlotState::Removed) {
+            if let Some(record) = self.slots.remove(slot).and_then(|id| self.records.get_mut(&id)) {
+                record.slot_released(*slot);
             }
-            self.adopted.remove(&owners[&slot].cgroup);
+            self.adopted.remove(&owner.cgroup);
+            self.to_release.insert(*slot);
         }
-        Ok(())
+        if !self.to_release.is_empty() {
+            kernel.release(&self.to_release)?;
+            self.slots_used -= self.to_release.len();
+            self.to_release.clear();
+        }
+        Ok(new)
     }
 
     /// Containers that run, as the engine says, and have no slot.
@@ -138,12 +174,14 @@ impl Ledger {
     }
 
     fn take_losses(&mut self, losses: Losses) {
-        let calls = losses.of_counts() - self.losses.of_counts();
+        let calls = losses.of_counts().saturating_sub(self.losses.of_counts());
         if calls > 0 {
-            warn!(calls, "calls were lost: the numbers of the containers that run now are too small");
-            self.records.values_mut().for_each(|record| record.lost(calls));
+            warn!(calls, "calls were lost: see the containers that are not complete (auditor ps)");
         }
-        let cgroups = losses.untracked_cgroup - self.losses.untracked_cgroup;
+        // Nobody knows whose these were.
+        let runs = losses.recursion.saturating_sub(self.losses.recursion);
+        self.records.values_mut().for_each(|record| record.lost(runs));
+        let cgroups = losses.untracked_cgroup.saturating_sub(self.losses.untracked_cgroup);
         if cgroups > 0 {
             warn!(cgroups, "containers are not counted: all slots are in use; raise --max-containers");
         }

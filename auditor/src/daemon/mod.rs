@@ -3,6 +3,7 @@
 //! Everything that blocks for long happens elsewhere (the engine in its own task, bundles on a thread of their own);
 //! the loop reads the kernel's counters, which never waits.
 
+mod adoption;
 mod answer;
 mod error;
 mod ledger;
@@ -11,22 +12,25 @@ mod record;
 
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
 pub use error::DaemonError;
 
 use crate::bundle::{self, Bundle, BundleError};
-use crate::cgroupfs::{CgroupDir, Root};
+use crate::cgroupfs::Root;
 use crate::config::Config;
-use crate::container::{CgroupId, ContainerId};
+use crate::container::ContainerId;
 use crate::control::{Query, Source};
 use crate::docker::{Change, Feed, Pace};
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, KernelEvent};
 use crate::{control, http, metrics, procfs};
+use adoption::Adoption;
 use ledger::Ledger;
 
 /// Questions that may wait for the loop.
@@ -48,6 +52,8 @@ enum Event {
     Query(Query),
     /// A bundle was read.
     Bundle(ContainerId, Box<Result<Bundle, BundleError>>),
+    /// A part of the daemon that should never end has ended.
+    Ended(&'static str),
     /// Told to stop.
     Stop,
 }
@@ -68,7 +74,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
 
     let mut ledger = Ledger::new();
     let mut kernel = Kernel::load(config.max_containers)?;
-    let refused = kernel.attach(|| existing(&root, &mut ledger))?;
+    let refused = kernel.attach(|| adoption::existing(&root, &mut ledger))?;
     for cgroup in &refused {
         ledger.refuse(*cgroup);
     }
@@ -80,15 +86,21 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     for id in ledger.meet(&kernel)? {
         reader.read(id, None);
     }
-    ledger.count(&mut kernel, Timestamp::now())?;
+    for id in ledger.count(&mut kernel, Timestamp::now())? {
+        reader.read(id, None);
+    }
 
     let (source, mut queries) = Source::new(QUERIES_WAITING, QUERY_DEADLINE);
     let metrics = metrics::Options { per_syscall: config.per_syscall, max_syscall_series: config.max_series as usize };
-    tokio::spawn(http::serve(listeners, source.clone(), http::Options { metrics }));
-    tokio::spawn(control::serve(control, source));
+    let mut tasks = JoinSet::new();
+    let web = http::serve(listeners, source.clone(), http::Options { metrics });
+    tasks.spawn(web.map(|()| "web server"));
+    tasks.spawn(control::serve(control, source).map(|()| "control socket"));
     let (change_sender, mut changes) = mpsc::channel(CHANGES_WAITING);
-    tokio::spawn(Feed::new(config.docker_host.clone(), Pace::default()).run(change_sender));
+    let feed = Feed::new(config.docker_host.clone(), Pace::default()).run(change_sender);
+    tasks.spawn(feed.map(|()| "connection to docker"));
 
+    let mut adoption = Adoption::default();
     let mut ticks = interval(config.poll_interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     info!(
@@ -99,6 +111,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     loop {
         let event = tokio::select! {
             () = stop.asked() => Event::Stop,
+            Some(ended) = tasks.join_next() => Event::Ended(ended.unwrap_or("task that panicked")),
             Ok(mut ready) = events.readable() => {
                 ready.clear_ready();
                 Event::Kernel
@@ -110,14 +123,15 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         };
         match event {
             Event::Stop => break,
+            Event::Ended(what) => return Err(DaemonError::Ended(what)),
             Event::Kernel => {
-                drain(&mut kernel);
+                drain(&mut ledger, &mut kernel);
                 meet(&mut ledger, &kernel, &reader);
             }
             Event::Tick => {
                 kernel.write_log();
                 sync(&mut ledger, &mut kernel, &reader);
-                adopt_uncounted(&root, &mut ledger, &mut kernel);
+                adoption.attempt(&root, &mut ledger, &mut kernel);
                 ledger.look_at_processes();
                 if let Ok(now) = procfs::boot_time() {
                     ledger.forget_gone(now);
@@ -151,47 +165,13 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     Ok(())
 }
 
-/// The container cgroups that are there already, in the form that the kernel half takes. Empty ones are left alone:
-/// their containers are gone, or about to start, and then [`adopt_uncounted`] finds them.
-fn existing(root: &Root, ledger: &mut Ledger) -> Vec<(CgroupId, Vec<CgroupId>)> {
-    adoptable(root, ledger, |directory| directory.populated)
-}
-
-/// Gives slots to containers that run and have none: they found all slots taken, or were created and not yet started
-/// when the daemon came.
-fn adopt_uncounted(root: &Root, ledger: &mut Ledger, kernel: &mut Kernel) {
-    let uncounted = ledger.uncounted();
-    if uncounted.is_empty() || ledger.slots_used() >= kernel.slot_count() as usize {
-        return;
-    }
-    let cgroups = adoptable(root, ledger, |directory| uncounted.contains(&directory.container));
-    match kernel.adopt(&cgroups) {
-        Ok(refused) => refused.into_iter().for_each(|cgroup| ledger.refuse(cgroup)),
-        Err(error) => error!(%error, "containers that run already cannot be counted"),
-    }
-}
-
-fn adoptable(root: &Root, ledger: &mut Ledger, wanted: impl Fn(&CgroupDir) -> bool) -> Vec<(CgroupId, Vec<CgroupId>)> {
-    let walk = match root.containers() {
-        Ok(walk) => walk,
-        Err(error) => {
-            warn!(%error, "containers that run already are not counted");
-            return Vec::new();
-        }
-    };
-    if walk.skipped > 0 {
-        warn!(directories = walk.skipped, "cgroup directories could not be read; containers in them are not counted");
-    }
-    let adopt = |directory: CgroupDir| {
-        ledger.adopt(directory.id, directory.container);
-        (directory.id, directory.nested)
-    };
-    walk.containers.into_iter().filter(wanted).map(adopt).collect()
-}
-
 /// Empties the ring: the state itself is read by [`Ledger::meet`].
-fn drain(kernel: &mut Kernel) {
-    while kernel.next_event().is_some() {}
+fn drain(ledger: &mut Ledger, kernel: &mut Kernel) {
+    while let Some(event) = kernel.next_event() {
+        if let KernelEvent::NoSlot(_, name) = event {
+            ledger.not_counted(&name);
+        }
+    }
     kernel.write_log();
 }
 
@@ -204,9 +184,9 @@ fn meet(ledger: &mut Ledger, kernel: &Kernel, reader: &BundleReader) {
 }
 
 fn sync(ledger: &mut Ledger, kernel: &mut Kernel, reader: &BundleReader) {
-    meet(ledger, kernel, reader);
-    if let Err(error) = ledger.count(kernel, Timestamp::now()) {
-        error!(%error, "the counters cannot be read");
+    match ledger.count(kernel, Timestamp::now()) {
+        Ok(new) => new.into_iter().for_each(|id| reader.read(id, None)),
+        Err(error) => error!(%error, "the counters cannot be read"),
     }
 }
 

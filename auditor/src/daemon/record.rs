@@ -38,7 +38,9 @@ pub struct Record {
     starts: u32,
     /// Whether every start was counted from its first call: no slot was taken late, and none was wanting.
     from_first_call: bool,
+    /// What was lost of it: in slots that were given back, and by the slots it has now, as last read.
     lost: u64,
+    lost_live: BTreeMap<SlotNr, u64>,
     /// When the engine removed it.
     pub gone_since: Option<Duration>,
 }
@@ -66,6 +68,7 @@ impl Record {
             starts: 0,
             from_first_call: true,
             lost: 0,
+            lost_live: BTreeMap::new(),
             gone_since: None,
         }
     }
@@ -79,6 +82,7 @@ impl Record {
         self.since = Some(self.since.map_or(since, |known| known.min(since)));
         self.starts += u32::from(from_first_call);
         self.from_first_call &= from_first_call;
+        self.gone_since = None;
         // Another start may have another filter.
         self.always_allowed = None;
         self.seccomp = None;
@@ -107,11 +111,17 @@ impl Record {
         self.live.insert(slot, counters);
     }
 
+    /// Takes what its slot has lost so far.
+    pub fn lost_in(&mut self, slot: SlotNr, lost: u64) {
+        self.lost_live.insert(slot, lost);
+    }
+
     /// Its slot is given back; what was counted last in it stays.
     pub fn slot_released(&mut self, slot: SlotNr) {
         if let Some(counters) = self.live.remove(&slot) {
             self.finished.merge(&counters);
         }
+        self.lost += self.lost_live.remove(&slot).unwrap_or(0);
     }
 
     /// Whether a slot counts it.
@@ -133,8 +143,12 @@ impl Record {
         total
     }
 
-    const fn is_complete(&self) -> bool {
-        self.since.is_some() && self.from_first_call && self.lost == 0
+    fn all_lost(&self) -> u64 {
+        self.lost + self.lost_live.values().sum::<u64>()
+    }
+
+    fn is_complete(&self) -> bool {
+        self.since.is_some() && self.from_first_call && self.all_lost() == 0
     }
 
     fn since_wall(&self) -> Option<Timestamp> {
@@ -147,7 +161,7 @@ impl Record {
             since: self.since_wall().map(|since| format!("{since:.0}")),
             starts: self.starts,
             complete: self.is_complete(),
-            lost: self.lost,
+            lost: self.all_lost(),
         }
     }
 
@@ -179,10 +193,7 @@ impl Record {
             effective: EffectiveView {
                 mode,
                 filters: self.filter_count(),
-                matches_declared: match (active, &self.always_allowed) {
-                    (Some(active), Some(kernel)) => Some(active.matches(kernel)),
-                    _ => None,
-                },
+                matches_declared: self.matches_declared(mode),
             },
             profile,
             allowed: summary.map(|summary| summary.allowed),
@@ -195,9 +206,23 @@ impl Record {
                 since: self.since_wall(),
                 starts: self.starts,
                 complete: self.is_complete(),
-                lost: self.lost,
+                lost: self.all_lost(),
             },
             syscalls: Some(self.rows(&counters, policy, confined)),
+        }
+    }
+
+    /// Whether the kernel enforces what was declared, as far as can be said: that there is a filter, or none; and which
+    /// calls it always allows, where the bitmap is that of the one filter and not of others stacked on it.
+    fn matches_declared(&self, mode: EffectiveMode) -> Option<bool> {
+        match (&self.declared, mode) {
+            (_, EffectiveMode::Unknown) | (Declared::Unread | Declared::Unreadable, _) => None,
+            (Declared::NoProfile, EffectiveMode::None) => Some(true),
+            (Declared::NoProfile, EffectiveMode::Filter) | (Declared::Profile(_), EffectiveMode::None) => Some(false),
+            (Declared::Profile(active), EffectiveMode::Filter) => {
+                let kernel = self.always_allowed.as_ref().filter(|kernel| kernel.filters == 1)?;
+                Some(active.matches(kernel))
+            }
         }
     }
 

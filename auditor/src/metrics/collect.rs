@@ -119,7 +119,9 @@ fn info(sheet: &mut Sheet, container: &ContainerView) {
     sheet.set(def::CONTAINER_INFO, vec![name, image, container.id.clone(), kind, sha256], 1.0);
 }
 
-/// Of the containers that share name and image over time, the one that the gauges speak of: it runs, or came last.
+/// Of the containers that share name and image over time, the one that is spoken of: it runs, or came last. When a
+/// container is made anew under its name the counters begin anew with it, which Prometheus takes for the reset that it
+/// is; a sum with the old one would have to shrink when the old one is forgotten.
 fn present(containers: &[ContainerView]) -> BTreeMap<Owner, &ContainerView> {
     let rank = |view: &ContainerView| (view.state.as_deref() == Some("running"), view.window.since);
     let mut present: BTreeMap<Owner, &ContainerView> = BTreeMap::new();
@@ -146,7 +148,7 @@ fn gauges(sheet: &mut Sheet, owner: &Owner, container: &ContainerView) {
     set(def::OBSERVATION_COMPLETE, Some(flag(container.window.complete)));
 }
 
-/// The calls of one owner, summed over the containers that had the name.
+/// The calls of one owner.
 #[derive(Default)]
 struct Calls {
     calls: BTreeMap<Call, u64>,
@@ -174,9 +176,9 @@ impl Calls {
 
 fn syscalls(sheet: &mut Sheet, containers: &[ContainerView], options: &Options) {
     let mut owners: BTreeMap<Owner, Calls> = BTreeMap::new();
-    for container in containers {
+    for (owner, container) in present(containers) {
         let Some(rows) = &container.syscalls else { continue };
-        let calls = owners.entry(owner(container)).or_default();
+        let calls = owners.entry(owner).or_default();
         rows.iter().for_each(|row| calls.add(row));
     }
     // Denials first: they are few, and what people come for.

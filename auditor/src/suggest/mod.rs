@@ -10,7 +10,7 @@ mod shape;
 
 use crate::counters::Counters;
 use crate::profile::{HostArch, Policy, Profile, Summary};
-use crate::syscall::{Abi, SyscallNr};
+use crate::syscall::{self, Abi, SyscallNr};
 
 pub use self::floor::RuntimeFloor;
 
@@ -124,8 +124,25 @@ pub fn suggest(request: &Request<'_>) -> Result<Suggestion, SuggestError> {
     let policy = profile.evaluate(request.host);
     laws::check(&active, &policy, &seen)?;
     let denied = denied_calls(request.counters, request.profile.is_some().then_some(&active));
-    let notes = notes(request, &seen, &denied);
-    Ok(Suggestion { before: active.native_summary(), after: policy.native_summary(), profile, policy, denied, notes })
+    let (before, after) = (active.native_summary(), policy.native_summary());
+    let mut notes = notes(request, &seen, &denied);
+    notes.insert(
+        1,
+        format!(
+            "{} calls always allowed instead of {}, {} for some arguments instead of {}",
+            after.allowed, before.allowed, after.conditional, before.conditional
+        ),
+    );
+    Ok(Suggestion { before, after, profile, policy, denied, notes })
+}
+
+/// Whether a program was executed under the filter: the last thing that a runtime does. A record without is that of a
+/// container that failed to start.
+#[must_use]
+pub fn program_started(counters: &Counters) -> bool {
+    counters.tallies.iter().any(|(&(abi, nr), tally)| {
+        tally.calls > tally.errors && matches!(syscall::known_name(abi, nr), Some("execve" | "execveat"))
+    })
 }
 
 fn refuse_gaps(request: &Request<'_>) -> Result<(), SuggestError> {
@@ -141,6 +158,10 @@ fn refuse_gaps(request: &Request<'_>) -> Result<(), SuggestError> {
         "not every start was counted from its first call".to_owned()
     };
     Err(SuggestError::Incomplete { reason })
+}
+
+fn times(count: u64) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
 fn denied_calls(counters: &Counters, policy: Option<&Policy>) -> Vec<DeniedCall> {
@@ -172,8 +193,12 @@ fn notes(request: &Request<'_>, seen: &shape::Seen, denied: &[DeniedCall]) -> Ve
     }
     for call in denied {
         let errno = call.errno.map_or_else(String::new, |errno| format!(", errno {errno}"));
-        notes
-            .push(format!("denied meanwhile and not added: {} ({}), {} times{errno}", call.name, call.abi, call.count));
+        notes.push(format!(
+            "denied meanwhile and not added: {} ({}), {}{errno}",
+            call.name,
+            call.abi,
+            times(call.count)
+        ));
     }
     notes.extend(seen.notes.iter().cloned());
     notes
