@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,6 +88,8 @@ pub fn bind(path: &Path, group: Option<u32>) -> Result<Listener, BindError> {
         .create(true)
         .truncate(false)
         .write(true)
+        // A lock needs no more than the right to read: nobody else shall be able to keep the daemon from starting.
+        .mode(0o600)
         .open(&lock_path)
         .map_err(failed("opening the lock file", &lock_path))?;
     let lock = match Flock::lock(lock_file, FlockArg::LockExclusiveNonblock) {
