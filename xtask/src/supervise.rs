@@ -1,10 +1,11 @@
 //! Programs of ours that start engines and daemons, and the wait until the last process of theirs is gone.
 
+use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use nix::errno::Errno;
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{SigSet, Signal, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
@@ -12,29 +13,33 @@ use nix::unistd::Pid;
 pub fn supervise(mut program: Command) -> Result<WaitStatus> {
     // Those who clean up after a program that was killed become our children, and can be waited for.
     nix::sys::prctl::set_child_subreaper(true).context("becoming the parent of orphans")?;
+    // A group of its own: what cargo starts for it hears the signals as well, and each of them once.
+    let child =
+        program.process_group(0).spawn().with_context(|| format!("starting {}", program.get_program().display()))?;
+    let first = Pid::from_raw(i32::try_from(child.id()).context("a process id")?);
+    // Not before: programs inherit what is held back, and would not hear any of these either.
     let mut signals = SigSet::empty();
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGCHLD] {
         signals.add(signal);
     }
     signals.thread_block().context("holding signals back")?;
-    let child = program.spawn().with_context(|| format!("starting {}", program.get_program().display()))?;
-    let first = Pid::from_raw(i32::try_from(child.id()).context("a process id")?);
     let mut ended = None;
     loop {
+        // First of all: it may have ended before the signals were held back.
+        loop {
+            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::StillAlive) => break,
+                Ok(status) if status.pid() == Some(first) => ended = Some(status),
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(_) => return ended.context("the program is gone without a word"),
+            }
+        }
         match signals.wait().context("waiting for a program")? {
-            Signal::SIGCHLD => loop {
-                match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                    Ok(WaitStatus::StillAlive) => break,
-                    Ok(status) if status.pid() == Some(first) => ended = Some(status),
-                    Ok(_) | Err(Errno::EINTR) => {}
-                    Err(_) => return ended.context("the program is gone without a word"),
-                }
-            },
+            Signal::SIGCHLD => {}
             signal => {
                 eprintln!("xtask: {signal}: cleaning up");
-                if ended.is_none() {
-                    _ = kill(first, signal);
-                }
+                // Nobody may be left in it to hear.
+                _ = killpg(first, signal);
             }
         }
     }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
@@ -41,11 +41,10 @@ fn main() -> Result<()> {
         }
     }
     let line: Vec<OsString> = args.collect();
+    // Whatever whoever started us holds back: the program must hear that it is to end.
+    SigSet::empty().thread_set_mask().context("letting signals through")?;
     nix::sys::prctl::set_child_subreaper(true).context("becoming the parent of orphans")?;
-    if let Some(layout) = cgroups {
-        enter_namespace(layout)?;
-    }
-    let outcome = watch(&line, engine);
+    let outcome = cgroups.map_or(Ok(()), enter_namespace).and_then(|()| watch(&line, engine));
     end_descendants();
     if let Some(directory) = directory {
         if engine {
