@@ -65,11 +65,12 @@ pub fn denial_count(counters: &Counters, policy: Option<&Policy>) -> u64 {
     counters.tallies.iter().map(|(&(abi, nr), tally)| denied(tally, policy.map(|policy| policy.verdict(abi, nr)))).sum()
 }
 
-/// Calls that a supervisor may have answered count as denials where the profile denies the call, or where no rule
-/// sends it to a supervisor.
+/// Calls that a supervisor may have answered count as denials where the profile refuses the call, always or for some
+/// arguments. Where it allows the call, or sends it to a supervisor, they were answered.
 fn denied(tally: &Tally, verdict: Option<Verdict>) -> u64 {
     let supervised = match verdict {
         Some(Verdict::Denied(_)) => tally.denials.supervised,
+        Some(Verdict::Conditional(decision)) if decision.action.denies() => tally.denials.supervised,
         _ => 0,
     };
     tally.denials.certain() + supervised
