@@ -95,6 +95,42 @@ pub fn seccomp_status(pid: u32) -> Result<SeccompStatus, ProcError> {
     parse_seccomp(&text).ok_or(ProcError::NoLine { path, line: "Seccomp:", hint: "the kernel has no seccomp" })
 }
 
+/// Capabilities that matter here (`include/uapi/linux/capability.h`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Loads programs and maps.
+    pub bpf: bool,
+    /// Attaches tracing programs, lets them read kernel memory.
+    pub perfmon: bool,
+    /// Stands for both.
+    pub sys_admin: bool,
+}
+
+impl Capabilities {
+    /// Whether they suffice to load and attach the programs.
+    #[must_use]
+    pub const fn suffice(self) -> bool {
+        self.sys_admin || (self.bpf && self.perfmon)
+    }
+}
+
+/// Reads this process's effective capabilities.
+///
+/// # Errors
+/// `/proc` is not readable.
+pub fn own_capabilities() -> Result<Capabilities, ProcError> {
+    let pid = std::process::id();
+    let path = file_of(pid, "status");
+    let text = read(&path, pid)?;
+    parse_capabilities(&text).ok_or(ProcError::NoLine { path, line: "CapEff:", hint: "is /proc a proc filesystem" })
+}
+
+fn parse_capabilities(status: &str) -> Option<Capabilities> {
+    let bits = u64::from_str_radix(field(status, "CapEff:")?, 16).ok()?;
+    let has = |number: u32| bits >> number & 1 == 1;
+    Some(Capabilities { bpf: has(39), perfmon: has(38), sys_admin: has(21) })
+}
+
 /// Reads the number of a process's parent.
 ///
 /// # Errors
@@ -200,6 +236,21 @@ fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn capabilities_are_read_from_the_status_text() {
+        let caps = |bpf, perfmon, sys_admin| Some(Capabilities { bpf, perfmon, sys_admin });
+        for (text, expected) in [
+            ("CapEff:\t000001ffffffffff\n", caps(true, true, true)),
+            ("CapPrm:\t000001ffffffffff\nCapEff:\t000000c000000000\n", caps(true, true, false)),
+            ("CapEff:\t0000000000200000\n", caps(false, false, true)),
+            ("CapEff:\t0000000000000000\n", caps(false, false, false)),
+            ("CapEff:\tgarbage\n", None),
+            ("Name:\tauditor\n", None),
+        ] {
+            assert_eq!(parse_capabilities(text), expected, "{text:?}");
+        }
+    }
 
     #[test]
     fn own_hierarchy_is_the_one_without_a_controller() {

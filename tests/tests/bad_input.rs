@@ -50,7 +50,14 @@ fn without_permission_the_host_cannot_be_audited() -> Result<()> {
     // The binary has to be reachable for everybody; so it runs as root without a single capability.
     let wrapper = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"];
     let output = daemon(&wrapper, &dir.path().join("socket"), &[])?;
-    one_line(&output, CANNOT_AUDIT, &["CAP_BPF"])
+    one_line(&output, CANNOT_AUDIT, &["CAP_BPF"])?;
+
+    std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755))?;
+    let binary = dir.path().join("auditor");
+    std::fs::copy(auditord::binary()?, &binary)?;
+    let mut nobody = Command::new("setpriv");
+    nobody.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&binary).arg("daemon");
+    one_line(&nobody.output()?, CANNOT_AUDIT, &["CAP_BPF"])
 }
 
 #[test]

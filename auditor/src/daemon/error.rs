@@ -10,6 +10,9 @@ pub enum DaemonError {
     /// The host cannot be audited.
     #[error("{0}")]
     Kernel(#[from] KernelError),
+    /// The process may not load the programs.
+    #[error("the daemon lacks the capabilities to load eBPF programs; run it as root, or with CAP_BPF and CAP_PERFMON")]
+    NotPermitted,
     /// There is no cgroup hierarchy to tell containers apart by.
     #[error("{0}")]
     Cgroup(#[from] CgroupError),
@@ -44,6 +47,6 @@ impl DaemonError {
     /// Whether the host as it is cannot be audited at all (exit code 3).
     #[must_use]
     pub const fn host_cannot_be_audited(&self) -> bool {
-        matches!(self, Self::Kernel(_) | Self::Cgroup(_) | Self::PartOfHierarchy(_))
+        matches!(self, Self::Kernel(_) | Self::NotPermitted | Self::Cgroup(_) | Self::PartOfHierarchy(_))
     }
 }

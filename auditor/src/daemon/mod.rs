@@ -63,6 +63,10 @@ enum Event {
 /// # Errors
 /// When it cannot start: everything is checked and bound before the first program is loaded.
 pub async fn run(config: Config) -> Result<(), DaemonError> {
+    // Before anything is made that would fail for the same reason, with less to say. What cannot be read is no reason.
+    if procfs::own_capabilities().is_ok_and(|capabilities| !capabilities.suffice()) {
+        return Err(DaemonError::NotPermitted);
+    }
     let root = Root::find(config.cgroup_root.as_deref())?;
     if !root.is_whole()? {
         return Err(DaemonError::PartOfHierarchy(root.path().display().to_string()));

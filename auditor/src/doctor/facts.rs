@@ -8,6 +8,7 @@ use crate::cgroupfs::{Hierarchy, Root};
 use crate::control::{self, Request, Response};
 use crate::docker::{Docker, Host};
 use crate::kernel::Kernel;
+use crate::procfs::{self, Capabilities};
 use crate::report::snapshot::Health;
 use crate::{bundle, docker};
 
@@ -48,17 +49,6 @@ pub struct Facts {
     pub bundles: Option<Bundles>,
     /// What a running daemon says of itself.
     pub daemon: Result<Health, String>,
-}
-
-/// Capabilities that matter here (`include/uapi/linux/capability.h`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Capabilities {
-    /// Loads programs and maps.
-    pub bpf: bool,
-    /// Attaches tracing programs, lets them read kernel memory.
-    pub perfmon: bool,
-    /// Stands for both.
-    pub sys_admin: bool,
 }
 
 /// The cgroup2 hierarchy.
@@ -102,9 +92,7 @@ impl Facts {
         Self {
             kernel_release: read("/proc/sys/kernel/osrelease"),
             btf: fs::File::open("/sys/kernel/btf/vmlinux").map(drop).map_err(|error| error.kind().to_string()),
-            capabilities: read("/proc/self/status").and_then(|status| {
-                parse_capabilities(&status).ok_or_else(|| "no CapEff line in /proc/self/status".to_owned())
-            }),
+            capabilities: procfs::own_capabilities().map_err(|error| error.to_string()),
             lockdown: read("/sys/kernel/security/lockdown").ok().map(|text| bracketed(&text)),
             programs: Kernel::load(1).map(drop).map_err(|error| error.to_string()),
             cgroups: find_cgroups(places.cgroup_root.as_deref()),
@@ -119,14 +107,6 @@ fn read(path: &str) -> Result<String, String> {
     fs::read_to_string(path)
         .map(|text| text.trim().to_owned())
         .map_err(|error| format!("reading {path}: {}", error.kind()))
-}
-
-/// From the text of `/proc/self/status`.
-fn parse_capabilities(status: &str) -> Option<Capabilities> {
-    let hex = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
-    let bits = u64::from_str_radix(hex.trim(), 16).ok()?;
-    let has = |number: u32| bits >> number & 1 == 1;
-    Some(Capabilities { bpf: has(39), perfmon: has(38), sys_admin: has(21) })
 }
 
 /// `none [integrity] confidentiality` -> `integrity`.
@@ -178,21 +158,6 @@ fn ask_daemon(socket: &Path) -> Result<Health, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn capabilities_are_read_from_the_status_text() {
-        let caps = |bpf, perfmon, sys_admin| Some(Capabilities { bpf, perfmon, sys_admin });
-        for (text, expected) in [
-            ("CapEff:\t000001ffffffffff\n", caps(true, true, true)),
-            ("CapPrm:\t000001ffffffffff\nCapEff:\t000000c000000000\n", caps(true, true, false)),
-            ("CapEff:\t0000000000200000\n", caps(false, false, true)),
-            ("CapEff:\t0000000000000000\n", caps(false, false, false)),
-            ("CapEff:\tgarbage\n", None),
-            ("Name:\tauditor\n", None),
-        ] {
-            assert_eq!(parse_capabilities(text), expected, "{text:?}");
-        }
-    }
 
     #[test]
     fn lockdown_is_the_word_in_brackets() {

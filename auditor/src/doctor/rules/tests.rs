@@ -1,6 +1,7 @@
 use super::*;
-use crate::doctor::{Bundles, Capabilities, Cgroups, Engine, table, worst};
+use crate::doctor::{Bundles, Cgroups, Engine, table, worst};
 use crate::golden::assert_recorded;
+use crate::procfs::Capabilities;
 use crate::report::snapshot::Health;
 use crate::report::table::Style;
 
