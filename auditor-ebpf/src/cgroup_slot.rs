@@ -7,9 +7,8 @@ use crate::maps::{CGROUPS, GENERATION, LAST_CGROUP, LastCgroup};
 #[inline(always)]
 pub fn of(task: Task) -> Option<&'static mut LastCgroup> {
     let cgroup_id = task.cgroup_id();
-    let generation = GENERATION.get_ptr(0)?;
-    // SAFETY: an array element lives as long as the map.
-    let generation = unsafe { core::ptr::read_volatile(generation) };
+    // SAFETY: a global of the programs that only the daemon writes, whole.
+    let generation = unsafe { core::ptr::read_volatile(&raw const GENERATION) };
     let last = LAST_CGROUP.get_ptr_mut(0)?;
     // SAFETY: this CPU's own element; tracepoint programs are not preempted by one another.
     let last = unsafe { &mut *last };

@@ -57,8 +57,9 @@ pub static EVENTS: RingBuf<Event, { auditor_ebpf::EVENT_RING_BYTES as usize }> =
 pub static LAST_CGROUP: PerCpuArray<LastCgroup, 1> = PerCpuArray::new();
 
 /// Raised by the daemon whenever a cgroup that exists already gets a slot: what CPUs remember is stale from then on.
-#[btf_map]
-pub static GENERATION: Array<u32, 1> = Array::new();
+/// A global and not a map of its own: it is read at every call, and so takes one load.
+#[unsafe(no_mangle)]
+pub static mut GENERATION: u32 = 0;
 
 /// Per task: the call it is in.
 #[btf_map]

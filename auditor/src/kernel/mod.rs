@@ -113,6 +113,7 @@ pub struct Kernel {
     filters: Array<MapData, FilterRecord>,
     lost: PerCpuArray<MapData, u64>,
     slot_lost: PerCpuArray<MapData, u64>,
+    /// The programs' only global that changes: `GENERATION`.
     generation: Array<MapData, u32>,
     events: RingBuf<MapData>,
     log: EbpfLogger<&'static dyn Log>,
@@ -163,7 +164,7 @@ impl Kernel {
             filters: take(&mut ebpf, "FILTERS")?,
             lost: take(&mut ebpf, "LOST")?,
             slot_lost: take(&mut ebpf, "SLOT_LOST")?,
-            generation: take(&mut ebpf, "GENERATION")?,
+            generation: take(&mut ebpf, ".bss")?,
             events: take(&mut ebpf, "EVENTS")?,
             log: EbpfLogger::init(&mut ebpf).map_err(|error| KernelError::map("AYA_LOGS", &error))?,
             ebpf,
