@@ -174,6 +174,15 @@ fn kill_process_and_kill_thread_are_counted_alone_and_in_company() -> Result<()>
 }
 
 #[test]
+fn threads_that_are_killed_at_one_moment_are_all_counted() -> Result<()> {
+    let _alone = alone();
+    let counters = counted_exactly(&["die_together", "200", "124"], &[("x86_64", 124)])?;
+    let denials = denials(&counters, Abi::X86_64, 124);
+    assert_eq!(denials.signalled + denials.thread_killed, 800, "{denials:?}");
+    Ok(())
+}
+
+#[test]
 fn what_a_supervisor_answers_is_no_denial() -> Result<()> {
     let _alone = alone();
     for answer in ["errno:13", "value:7", "errno:0"] {

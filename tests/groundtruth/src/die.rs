@@ -18,6 +18,40 @@ pub struct Deaths {
     pub company: bool,
 }
 
+/// Threads of a process that die at one moment, the first one among them.
+const TOGETHER: usize = 4;
+
+/// Lets each of a number of processes die with all its threads at once, each by a refusal of its own.
+pub fn run_together(processes: u64, call: Call, table: Table) -> Result<()> {
+    let rule = Rule { abi: call.abi, nr: call.nr, arg: None, action: Action::KillThread, text: String::new() };
+    for _ in 0..processes {
+        // SAFETY: this process has one thread here, so the child may do anything.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            no_core_file();
+            let ready = std::sync::atomic::AtomicUsize::new(0);
+            let die = || {
+                if install(std::slice::from_ref(&rule), Reach::Thread).is_ok() {
+                    table.issued(call.abi, call.nr, true, Fate::ThreadKilled, 1);
+                    ready.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                    while ready.load(std::sync::atomic::Ordering::SeqCst) < TOGETHER {
+                        std::hint::spin_loop();
+                    }
+                    raw::call(call.abi, call.nr, call.arg);
+                }
+            };
+            std::thread::scope(|scope| {
+                (1..TOGETHER).for_each(|_| _ = scope.spawn(die));
+                die();
+            });
+            // SAFETY: ends the child, which should not have come here.
+            unsafe { libc::_exit(99) };
+        }
+        expect_sigsys(child)?;
+    }
+    Ok(())
+}
+
 /// Lets each victim make each call once.
 pub fn run(deaths: Deaths, calls: &[Call], table: Table) -> Result<()> {
     for &call in calls {
@@ -39,10 +73,7 @@ fn process_dies(rule: &Rule, call: Call, company: bool, table: Table) -> Result<
     // SAFETY: this process has one thread here, so the child may do anything.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        // The core file of a death that was asked for is of no use.
-        let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-        // SAFETY: a valid limit.
-        unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
+        no_core_file();
         if company {
             std::thread::spawn(|| std::thread::sleep(std::time::Duration::from_secs(60)));
         }
@@ -54,6 +85,18 @@ fn process_dies(rule: &Rule, call: Call, company: bool, table: Table) -> Result<
         // SAFETY: ends the child, which should not have come here.
         unsafe { libc::_exit(99) };
     }
+    expect_sigsys(child)
+}
+
+/// The core file of a death that was asked for is of no use.
+fn no_core_file() {
+    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: a valid limit.
+    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
+}
+
+/// Waits for a forked victim to die.
+fn expect_sigsys(child: i32) -> Result<()> {
     let mut status = 0;
     // SAFETY: waits for a child of ours.
     if child < 0 || unsafe { libc::waitpid(child, &raw mut status, 0) } != child {

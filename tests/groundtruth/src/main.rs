@@ -3,6 +3,7 @@
 //! ```text
 //! groundtruth work [OPTION...] CALL...      loops, threads, processes, programs, signals; perhaps under filters
 //! groundtruth die ACTION VICTIMS [company] CALL...     kill_process, kill_thread, trap
+//! groundtruth die_together PROCESSES CALL       kill_thread for all threads of each process at one moment
 //! groundtruth supervise errno:N|value:N|continue CALL...
 //! groundtruth trace emulate|cancel|skip|pass CALL...
 //! groundtruth dispatch CALL...
@@ -80,6 +81,10 @@ fn run(args: &[String]) -> Result<()> {
     let table = Table::new()?;
     match scenario.as_str() {
         "work" => parse_work(args)?.run(table)?,
+        "die_together" => {
+            let [processes, call] = args else { bail!("die_together PROCESSES CALL") };
+            die::run_together(processes.parse()?, call.parse()?, table)?;
+        }
         "die" => {
             let [action, victims, rest @ ..] = args else { bail!("die ACTION VICTIMS [company] CALL...") };
             let (company, calls) = match rest.split_first() {
