@@ -138,10 +138,7 @@ impl Kernel {
         let rare_calls = slot_count.saturating_mul(RARE_CALLS_PER_SLOT).max(RARE_CALLS);
         // What nobody would be shown is not written.
         let log_level = log::max_level() as u8;
-        let mut ebpf = EbpfLoader::new()
-            .btf(Some(&btf))
-            .allow_unsupported_maps()
-            .override_global("OFFSETS", &offsets, true)
+        let mut ebpf = loader(&btf, &offsets)
             .override_global(aya_log::LEVEL, &log_level, false)
             .map_max_entries("CGROUPS", slot_count.saturating_mul(CGROUPS_PER_SLOT))
             .map_max_entries("FREE_SLOTS", slot_count)
@@ -288,6 +285,13 @@ pub const fn compat_abi() -> Abi {
 
 /// What the counters of several slots say, by slot.
 pub type CountersBySlot = BTreeMap<SlotNr, crate::counters::Counters>;
+
+/// What every use of the object needs: the kernel's types, and where its fields are.
+fn loader<'a>(btf: &'a Btf, offsets: &'a OffsetsRecord) -> EbpfLoader<'a> {
+    let mut loader = EbpfLoader::new();
+    loader.btf(Some(btf)).allow_unsupported_maps().override_global("OFFSETS", offsets, true);
+    loader
+}
 
 fn take<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, KernelError>
 where
