@@ -192,10 +192,10 @@ fn keep_the_stub_where_it_was(request: &Request<'_>, active: &Policy, seen: &mut
     if !names.is_empty() {
         let names: Vec<_> = names.into_iter().collect();
         seen.notes.push(format!(
-            "{} denied as by default, and named so that newer calls keep the errno they have",
+            "{} named, as denied, so that newer calls keep the errno they have",
             match names.as_slice() {
-                [name] => format!("{name} is"),
-                names => format!("{} are", names.join(", ")),
+                [name] => format!("{name} was not used and stays"),
+                names => format!("{} were not used and stay", names.join(", ")),
             }
         ));
         small.rules.push(Rule { names, action: small.default_action, errno: small.default_errno, args: Vec::new() });

@@ -184,7 +184,7 @@ fn denied_calls_are_listed_and_not_taken_in() {
             "counted since 2026-11-23T20:00:00Z, 2 starts of the container, complete",
             "38 calls always allowed instead of 290, 1 for some arguments instead of 2",
             "denied meanwhile and not added: keyctl (x86_64), 2 times, errno 1",
-            "futex_waitv is denied as by default, and named so that newer calls keep the errno they have",
+            "futex_waitv was not used and stays named, as denied, so that newer calls keep the errno they have",
         ]
     );
 }
