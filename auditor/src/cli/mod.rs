@@ -9,6 +9,7 @@ mod daemon;
 mod doctor;
 mod man;
 mod output;
+mod profile;
 mod ps;
 mod show;
 mod suggest;
@@ -26,6 +27,7 @@ use crate::config::{Config, ConfigError};
 use crate::control::{self, ClientError, FailureKind, Request, Response};
 use crate::daemon::DaemonError;
 use output::Output;
+use profile::{SourceError, TargetError};
 
 /// How long a command waits for the daemon.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -89,6 +91,8 @@ enum Verb {
     Show(show::Arguments),
     /// A smaller profile: JSON on stdout and nothing else
     Suggest(suggest::Arguments),
+    /// Work on profile files; no daemon needed
+    Profile(profile::Arguments),
     /// Can this host be audited, and if not, why
     Doctor(doctor::Arguments),
     /// Check the daemon's configuration file
@@ -143,6 +147,12 @@ pub enum Error {
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A file was not read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// An option names what there is not.
+    #[error(transparent)]
+    Target(#[from] TargetError),
     /// No event loop.
     #[error("starting the event loop: {0}")]
     Runtime(io::Error),
@@ -199,6 +209,7 @@ impl Cli {
             Verb::Ps => ps::run(&self.global, &out),
             Verb::Show(arguments) => show::run(&self.global, &out, &arguments),
             Verb::Suggest(arguments) => suggest::run(&self.global, &out, &arguments),
+            Verb::Profile(arguments) => profile::run(&self.global, &out, &arguments),
             Verb::Doctor(arguments) => doctor::run(&self.global, &out, arguments),
             Verb::CheckConfig(arguments) => check_config::run(&arguments),
             Verb::Completions(arguments) => completions::run(&out, &arguments),

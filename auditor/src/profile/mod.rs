@@ -3,6 +3,7 @@
 //! [`Profile`] is the OCI runtime's `linux.seccomp` object. [`docker`] reads the engine's wider format and resolves
 //! it to a `Profile`; [`Profile::evaluate`] gives the [`Policy`], which answers for every ABI and number.
 
+pub mod check;
 pub mod docker;
 mod evaluate;
 mod json;
@@ -15,6 +16,7 @@ mod render;
 use std::fmt;
 
 pub use self::evaluate::HostArch;
+pub use self::json::MAX_BYTES;
 pub(crate) use self::multiplex::{door, doors};
 pub(crate) use self::policy::Entry;
 pub use self::policy::{Policy, Summary};

@@ -1,0 +1,57 @@
+//! Reading what a command line names as FILE, within bounds.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use thiserror::Error;
+
+use crate::profile::MAX_BYTES;
+
+/// Why a file was not read.
+#[derive(Debug, Error)]
+pub enum SourceError {
+    /// Not there, or not for us.
+    #[error("reading {name}: {source}")]
+    Unreadable {
+        /// As it was typed.
+        name: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// More than is read.
+    #[error("reading {name}: more than the {} MiB that are read of a profile; is this the right file?", MAX_BYTES >> 20)]
+    TooLarge {
+        /// As it was typed.
+        name: String,
+    },
+}
+
+/// A file's name as it is shown, and what is in it.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) name: String,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// Reads a file, or stdin where it is called `-`. At most [`MAX_BYTES`] of it: a device or a pipe may have no end.
+pub(super) fn read(path: &Path) -> Result<Source, SourceError> {
+    if path == Path::new("-") {
+        read_from(io::stdin().lock(), "stdin".to_owned())
+    } else {
+        let name = path.display().to_string();
+        match File::open(path) {
+            Ok(file) => read_from(file, name),
+            Err(source) => Err(SourceError::Unreadable { name, source }),
+        }
+    }
+}
+
+fn read_from(reader: impl Read, name: String) -> Result<Source, SourceError> {
+    let mut bytes = Vec::new();
+    match reader.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes) {
+        Err(source) => Err(SourceError::Unreadable { name, source }),
+        Ok(length) if length > MAX_BYTES => Err(SourceError::TooLarge { name }),
+        Ok(_) => Ok(Source { name, bytes }),
+    }
+}

@@ -1,0 +1,190 @@
+//! For what a profile is resolved: the options that the verbs share.
+
+use clap::Args;
+use thiserror::Error;
+
+use crate::profile::docker::{self, KernelVersion};
+use crate::syscall::Abi;
+
+/// Why it is not known for what.
+#[derive(Debug, Error)]
+pub enum TargetError {
+    /// No name of a capability.
+    #[error("--cap {0}: no such capability; see capabilities(7)")]
+    Capability(String),
+    /// No version.
+    #[error("--kernel {0}: no version of a kernel; say for example 6.1")]
+    Kernel(String),
+    /// The machine's own release is of an unknown form.
+    #[error("the running kernel calls itself {0:?}; say with --kernel which version is meant")]
+    OwnKernel(String),
+    /// No architecture that the auditor knows.
+    #[error("--arch {0}: unknown architecture; say amd64 or arm64")]
+    Arch(String),
+}
+
+/// What Docker's own format makes rules depend on.
+#[derive(Debug, Args)]
+pub(super) struct Target {
+    /// The container has this capability beside Docker's default ones; may be given more than once. ALL adds every
+    /// one, NONE takes the default ones away
+    #[arg(long = "cap", value_name = "CAP")]
+    caps: Vec<String>,
+    /// The version of the kernel [default: the running one's]
+    #[arg(long, value_name = "VERSION")]
+    kernel: Option<String>,
+    /// The host's architecture: amd64 or arm64 [default: this machine's]
+    #[arg(long, value_name = "ARCH")]
+    arch: Option<String>,
+}
+
+impl Target {
+    /// The target that the options stand for.
+    pub(super) fn resolve(&self) -> Result<docker::Target, TargetError> {
+        Ok(docker::Target {
+            native: self.arch.as_deref().map_or(Ok(Abi::NATIVE), native)?,
+            kernel: self.kernel.as_deref().map_or_else(running_kernel, |version| {
+                kernel(version).ok_or_else(|| TargetError::Kernel(version.to_owned()))
+            })?,
+            capabilities: capabilities(&self.caps)?,
+            drops_oci_fields: false,
+        })
+    }
+}
+
+fn native(arch: &str) -> Result<Abi, TargetError> {
+    match arch {
+        "amd64" | "x86_64" => Ok(Abi::X86_64),
+        "arm64" | "aarch64" => Ok(Abi::Aarch64),
+        _ => Err(TargetError::Arch(arch.to_owned())),
+    }
+}
+
+fn running_kernel() -> Result<KernelVersion, TargetError> {
+    let release = nix::sys::utsname::uname()
+        .map_or_else(|_| String::new(), |names| names.release().to_string_lossy().into_owned());
+    kernel(&release).ok_or(TargetError::OwnKernel(release))
+}
+
+/// `6.1`, a whole release, or `6`.
+fn kernel(version: &str) -> Option<KernelVersion> {
+    KernelVersion::parse_release(version).or_else(|| Some(KernelVersion(version.parse().ok()?, 0)))
+}
+
+fn capabilities(asked: &[String]) -> Result<Vec<String>, TargetError> {
+    let mut found: Vec<String> = Vec::new();
+    let asked: Vec<String> = asked.iter().map(|cap| cap.to_ascii_uppercase()).collect();
+    if !asked.iter().any(|cap| cap == "NONE") {
+        found.extend(DOCKER_DEFAULT.iter().map(|cap| format!("CAP_{cap}")));
+    }
+    for cap in asked.iter().filter(|cap| *cap != "NONE") {
+        let name = cap.strip_prefix("CAP_").unwrap_or(cap);
+        if name == "ALL" {
+            found.extend(ALL.iter().map(|cap| format!("CAP_{cap}")));
+        } else if ALL.contains(&name) {
+            found.push(format!("CAP_{name}"));
+        } else {
+            return Err(TargetError::Capability(cap.clone()));
+        }
+    }
+    found.sort_unstable();
+    found.dedup();
+    Ok(found)
+}
+
+/// What an engine gives to a container that asks for nothing (`DefaultCapabilities` in moby's
+/// oci/caps/defaults.go).
+const DOCKER_DEFAULT: [&str; 14] = [
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FSETID",
+    "FOWNER",
+    "MKNOD",
+    "NET_RAW",
+    "SETGID",
+    "SETUID",
+    "SETFCAP",
+    "SETPCAP",
+    "NET_BIND_SERVICE",
+    "SYS_CHROOT",
+    "KILL",
+    "AUDIT_WRITE",
+];
+
+/// include/uapi/linux/capability.h.
+const ALL: [&str; 41] = [
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
+    "CHECKPOINT_RESTORE",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(caps: &[&str]) -> Result<Vec<String>, TargetError> {
+        capabilities(&caps.iter().map(|cap| (*cap).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn capabilities_come_beside_the_default_ones() {
+        assert_eq!(target(&[]).unwrap().len(), DOCKER_DEFAULT.len());
+        let more = target(&["sys_admin", "CAP_CHOWN"]).unwrap();
+        assert_eq!(more.len(), DOCKER_DEFAULT.len() + 1);
+        assert!(more.contains(&"CAP_SYS_ADMIN".to_owned()));
+        assert_eq!(target(&["ALL"]).unwrap().len(), ALL.len());
+        assert_eq!(target(&["none", "KILL"]).unwrap(), ["CAP_KILL"]);
+        assert!(target(&["SYS_ADMINISTRATOR"]).is_err());
+    }
+
+    #[test]
+    fn a_kernel_is_named_by_its_version_or_its_whole_release() {
+        for (text, expected) in [
+            ("6.1", Some(KernelVersion(6, 1))),
+            ("6.1.0-49-amd64", Some(KernelVersion(6, 1))),
+            ("6", Some(KernelVersion(6, 0))),
+            ("six", None),
+            ("", None),
+        ] {
+            assert_eq!(kernel(text), expected, "{text}");
+        }
+    }
+}
