@@ -5,6 +5,7 @@
 pub mod escape;
 pub mod findings;
 pub mod json;
+pub mod near;
 pub mod ps;
 pub mod resolve;
 pub mod show;

@@ -6,6 +6,7 @@
 use thiserror::Error;
 
 use crate::report::escape::{LABEL_WIDTH, capped};
+use crate::report::near::near;
 use crate::report::view::ContainerView;
 
 /// Most candidates or near misses that a message lists.
@@ -74,7 +75,10 @@ pub fn container<'a>(containers: &'a [ContainerView], word: &str) -> Result<&'a 
             }
         }
     }
-    Err(ResolveError::NoSuch { name: capped(word, LABEL_WIDTH), near: near_misses(containers, word) })
+    Err(ResolveError::NoSuch {
+        name: capped(word, LABEL_WIDTH),
+        near: near(containers.iter().flat_map(|container| [&container.name, &container.service]).flatten(), word),
+    })
 }
 
 /// The containers that `word` names for `suggest`: one by [`container`], else all that run this image.
@@ -129,40 +133,6 @@ fn list(names: impl Iterator<Item = String>) -> Vec<String> {
         names.push(format!("{more} more"));
     }
     names
-}
-
-fn near_misses(containers: &[ContainerView], word: &str) -> Vec<String> {
-    // The distance is quadratic in the length, and nobody mistypes a name of a thousand characters.
-    const LONGEST: usize = 64;
-    let limit = (word.chars().count() / 3).clamp(1, 3);
-    let names = containers.iter().flat_map(|container| [&container.name, &container.service]).flatten();
-    let mut near: Vec<(usize, &String)> = names
-        .filter(|name| name.len() <= LONGEST && word.len() <= LONGEST)
-        .map(|name| (if name.contains(word) { 0 } else { distance(name, word) }, name))
-        .filter(|(distance, _)| *distance <= limit)
-        .collect();
-    near.sort();
-    near.dedup();
-    near.into_iter().take(3).map(|(_, name)| capped(name, LABEL_WIDTH)).collect()
-}
-
-/// Edits (insert, delete, replace, swap of neighbours) that turn one text into the other.
-fn distance(left: &str, right: &str) -> usize {
-    let left: Vec<char> = left.chars().map(|c| c.to_ascii_lowercase()).collect();
-    let right: Vec<char> = right.chars().map(|c| c.to_ascii_lowercase()).collect();
-    let mut rows: Vec<Vec<usize>> = vec![(0..=right.len()).collect()];
-    for (i, a) in left.iter().enumerate() {
-        let mut row = vec![i + 1];
-        for (j, b) in right.iter().enumerate() {
-            let mut best = (rows[i][j + 1] + 1).min(row[j] + 1).min(rows[i][j] + usize::from(a != b));
-            if i > 0 && j > 0 && *a == right[j - 1] && left[i - 1] == *b {
-                best = best.min(rows[i - 1][j - 1] + 1);
-            }
-            row.push(best);
-        }
-        rows.push(row);
-    }
-    rows[left.len()][right.len()]
 }
 
 #[cfg(test)]
@@ -237,12 +207,5 @@ mod tests {
         assert_eq!(container_or_image(&fleet, "web").unwrap().len(), 1);
         assert!(container_or_image(&fleet, "redis").is_err());
         assert!(container_or_image(&fleet, "aaaa").is_err());
-    }
-
-    #[test]
-    fn a_swap_of_neighbours_is_one_edit() {
-        for (left, right, edits) in [("web", "wbe", 1), ("web", "web", 0), ("", "abc", 3), ("nginx", "ngnix", 1)] {
-            assert_eq!(distance(left, right), edits, "{left} {right}");
-        }
     }
 }

@@ -1,0 +1,66 @@
+//! Did you mean: names that look like a mistyped one.
+
+use crate::report::escape::{LABEL_WIDTH, capped};
+
+/// Most names that are offered.
+const OFFERED: usize = 3;
+
+/// The names that look most like the word, safe to print.
+#[must_use]
+pub fn near(names: impl IntoIterator<Item = impl AsRef<str>>, word: &str) -> Vec<String> {
+    // The distance is quadratic in the length, and nobody mistypes a name of a thousand characters.
+    const LONGEST: usize = 64;
+    if word.len() > LONGEST {
+        return Vec::new();
+    }
+    let limit = (word.chars().count() / 3).clamp(1, 3);
+    let rank = |name: &str| if name.contains(word) { 0 } else { distance(name, word) };
+    let mut near: Vec<(usize, String)> = names
+        .into_iter()
+        .filter(|name| name.as_ref().len() <= LONGEST)
+        .map(|name| (rank(name.as_ref()), name.as_ref().to_owned()))
+        .filter(|(rank, _)| *rank <= limit)
+        .collect();
+    near.sort();
+    near.dedup();
+    near.into_iter().take(OFFERED).map(|(_, name)| capped(&name, LABEL_WIDTH)).collect()
+}
+
+/// Edits (insert, delete, replace, swap of neighbours) that turn one text into the other.
+fn distance(left: &str, right: &str) -> usize {
+    let left: Vec<char> = left.chars().map(|c| c.to_ascii_lowercase()).collect();
+    let right: Vec<char> = right.chars().map(|c| c.to_ascii_lowercase()).collect();
+    let mut rows: Vec<Vec<usize>> = vec![(0..=right.len()).collect()];
+    for (i, a) in left.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, b) in right.iter().enumerate() {
+            let mut best = (rows[i][j + 1] + 1).min(row[j] + 1).min(rows[i][j] + usize::from(a != b));
+            if i > 0 && j > 0 && *a == right[j - 1] && left[i - 1] == *b {
+                best = best.min(rows[i - 1][j - 1] + 1);
+            }
+            row.push(best);
+        }
+        rows.push(row);
+    }
+    rows[left.len()][right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_of_the_finger_are_understood() {
+        let names = ["mkdir", "mkdirat", "mknod", "ptrace"];
+        assert_eq!(near(names, "mkdri"), ["mkdir"]);
+        assert_eq!(near(names, "ptrce"), ["ptrace"]);
+        assert!(near(names, "nanosleep").is_empty());
+    }
+
+    #[test]
+    fn a_swap_of_neighbours_is_one_edit() {
+        for (left, right, edits) in [("web", "wbe", 1), ("web", "web", 0), ("", "abc", 3), ("nginx", "ngnix", 1)] {
+            assert_eq!(distance(left, right), edits, "{left} {right}");
+        }
+    }
+}
