@@ -11,6 +11,7 @@ pub mod counters;
 pub mod daemon;
 pub mod docker;
 pub mod doctor;
+pub mod filter;
 #[cfg(test)]
 mod golden;
 pub mod http;

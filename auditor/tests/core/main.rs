@@ -4,6 +4,7 @@
 mod audit;
 mod docker_default;
 mod evaluate;
+mod filter;
 mod filters;
 mod parse;
 mod suggest;

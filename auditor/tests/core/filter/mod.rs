@@ -1,0 +1,5 @@
+//! The kernel's filters: reading, running, and what analysis says of all arguments at once.
+
+mod arbitrary;
+mod laws;
+mod refused;
