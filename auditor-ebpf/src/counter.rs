@@ -62,20 +62,24 @@ fn count_foreign(slot: u32, abi: u8, nr: u32, what: What) {
     }
 }
 
-/// Counts a refused call.
-#[inline(never)]
-pub fn count_denial(slot: u32, abi: u8, nr: u32, kind: u8, errno: u32) {
+/// Counts a refused call. Returns whether it is the first of its slot, ABI, number and kind: of CPUs that come here at
+/// once, one gets to make the entry.
+#[inline(always)]
+pub fn count_denial(slot: u32, abi: u8, nr: u32, kind: u8, errno: u32) -> bool {
     let key = DenialKey { slot, abi, kind, nr: table_nr(abi, nr) };
-    if DENIALS.get_ptr_mut(key).is_none() {
-        let _ = DENIALS.insert(key, DenialCount { count: 0, last_errno: 0, last_ns: 0 }, u64::from(BPF_NOEXIST));
-    }
-    let Some(denials) = DENIALS.get_ptr_mut(key) else { return lost_in(slot, LOST_DENIAL) };
+    let first = DENIALS.get_ptr_mut(key).is_none()
+        && DENIALS.insert(key, DenialCount { count: 0, last_errno: 0, last_ns: 0 }, u64::from(BPF_NOEXIST)).is_ok();
+    let Some(denials) = DENIALS.get_ptr_mut(key) else {
+        lost_in(slot, LOST_DENIAL);
+        return false;
+    };
     // SAFETY: as for foreign counts.
     unsafe {
         (*denials).count += 1;
         (*denials).last_errno = u64::from(errno);
         (*denials).last_ns = bpf_ktime_get_ns();
     }
+    first
 }
 
 /// Counts something of a slot that could not be counted.

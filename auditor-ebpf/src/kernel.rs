@@ -4,14 +4,14 @@
 //! instruction instead of a call of `bpf_probe_read_kernel`. It accepts that only while it knows the offset as a
 //! constant, which a frozen `.rodata` gives it.
 
-use auditor_ebpf::{ABI_COMPAT, ABI_NATIVE, ABI_X32, NRS_IN_EVERY_KERNEL, X32_BIT};
+use auditor_ebpf::{ABI_COMPAT, ABI_NATIVE, ABI_X32, COMM_LEN, NRS_IN_EVERY_KERNEL, X32_BIT};
 use aya_ebpf::bindings::task_struct;
 use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_probe_read_kernel};
 
 /// One of the [`Offsets`](auditor_ebpf::Offsets), by its field's name.
 macro_rules! offset {
-    ($field:ident) => {
-        $crate::kernel::read_constant(&$crate::maps::OFFSETS.$field)
+    ($field:ident $([$at:literal])?) => {
+        $crate::kernel::read_constant(&$crate::maps::OFFSETS.$field $([$at])?)
     };
 }
 pub(crate) use offset;
@@ -157,6 +157,35 @@ impl Task {
         unsafe { field(signal, offset!(signal_flags)) }
     }
 
+    /// Its process, in the host's numbers.
+    #[inline(always)]
+    pub fn process(self) -> u32 {
+        self.field(offset!(task_tgid))
+    }
+
+    /// Itself, in the host's numbers.
+    #[inline(always)]
+    pub fn thread(self) -> u32 {
+        self.field(offset!(task_pid))
+    }
+
+    /// Its process and itself in the numbers of the innermost pid namespace that it is in (`task_active_pid_ns` in
+    /// `kernel/pid.c`).
+    #[inline(always)]
+    pub fn innermost_ids(self) -> (u32, u32) {
+        let signal: *const u8 = self.field(offset!(task_signal));
+        let thread: *const u8 = self.field(offset!(task_thread_pid));
+        // SAFETY: pointers that come from a typed task.
+        let (process, level): (*const u8, u32) =
+            unsafe { (field(signal, offset!(signal_tgid_pid)), field(thread, offset!(pid_level))) };
+        (number_at(process, level), number_at(thread, level))
+    }
+
+    #[inline(always)]
+    pub fn comm(self) -> [u8; COMM_LEN] {
+        self.field(offset!(task_comm))
+    }
+
     /// The id of its cgroup in the default hierarchy.
     #[inline(always)]
     pub fn cgroup_id(self) -> u64 {
@@ -180,4 +209,14 @@ impl Task {
             ABI_X32
         }
     }
+}
+
+/// The number of a `struct pid` in the namespace of that level.
+#[inline(always)]
+fn number_at(pid: *const u8, level: u32) -> u32 {
+    let mut number = 0u32;
+    let at = offset!(pid_numbers_nr) + level * offset!(upid_size);
+    // SAFETY: the helper checks the source address; the destination is as long as the size says.
+    unsafe { bpf_probe_read_kernel((&raw mut number).cast(), 4, pid.wrapping_add(at as usize).cast()) };
+    number
 }

@@ -95,7 +95,10 @@ pub const REFUSED_THREAD: u8 = 2;
 /// The call never ran, in a task one of whose filters has a supervisor.
 pub const REFUSED_SUPERVISED: u8 = 3;
 
-/// Key of a refused call.
+/// The call was made, and is one that the daemon asked to watch: a filter logs it and lets it through.
+pub const LOGGED: u8 = 4;
+
+/// Key of a refused or watched call.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct DenialKey {
@@ -103,7 +106,7 @@ pub struct DenialKey {
     pub slot: u32,
     /// One of the `ABI_` constants.
     pub abi: u8,
-    /// One of the `REFUSED_` constants.
+    /// One of the `REFUSED_` constants, or [`LOGGED`].
     pub kind: u8,
     /// Number without the x32 bit, or [`NR_OUTSIDE`].
     pub nr: u16,
@@ -119,6 +122,74 @@ pub struct DenialCount {
     pub last_errno: u64,
     /// When that was: `CLOCK_MONOTONIC` in nanoseconds. Each CPU has its own latest.
     pub last_ns: u64,
+}
+
+/// Bytes of a task's name (`TASK_COMM_LEN` in `include/linux/sched.h`), NUL-terminated.
+pub const COMM_LEN: usize = 16;
+
+/// One refused call, or one that a filter logged: what the program wanted. The counters are exact without it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Refusal {
+    /// When: `CLOCK_BOOTTIME` in nanoseconds.
+    pub boot_ns: u64,
+    /// The container's outermost cgroup, as in [`Slot::cgroup_id`].
+    pub cgroup_id: u64,
+    /// Where the program was: seccomp's `instruction_pointer`.
+    pub instruction_pointer: u64,
+    /// The arguments; the lower halves alone by the 32-bit ABI.
+    pub args: [u64; 6],
+    /// What the call gave the program. With [`REFUSED_SIGNAL`] the call's number, and with [`REFUSED_THREAD`] and
+    /// [`LOGGED`] 0: neither means anything.
+    pub result: i64,
+    /// Events of this slot so far that were not sent: [`Flow::suppressed`] and [`Flow::lost`].
+    pub unsent: u64,
+    /// Slot.
+    pub slot: u32,
+    /// Process, in the host's numbers.
+    pub pid: u32,
+    /// Thread, in the host's numbers.
+    pub tid: u32,
+    /// Process, in the numbers of the innermost pid namespace that it is in.
+    pub inner_pid: u32,
+    /// Thread, in the same numbers.
+    pub inner_tid: u32,
+    /// Number as seccomp has it, x32 bit included.
+    pub nr: u32,
+    /// The thread's name, NUL-terminated.
+    pub comm: [u8; COMM_LEN],
+    /// One of the `ABI_` constants.
+    pub abi: u8,
+    /// One of the `REFUSED_` constants, or [`LOGGED`].
+    pub kind: u8,
+    /// Keeps the size a multiple of 8.
+    pub padding: [u8; 6],
+}
+
+/// The smallest ring of [`Refusal`]s, in bytes; the loader makes it larger for more slots.
+pub const REFUSAL_RING_BYTES: u32 = 256 * 1024;
+
+/// Length of a slot's window, in nanoseconds of `CLOCK_BOOTTIME`.
+pub const FLOW_WINDOW_NS: u64 = 250_000_000;
+/// Events that a slot may send in a window, besides the first one of each kind, ABI and number.
+pub const FLOW_PER_WINDOW: u64 = 32;
+/// Events that a slot may send in a window while the ring is more than half full: that half is for the quiet slots.
+pub const FLOW_WHEN_CROWDED: u64 = 4;
+
+/// How a slot's events fare, shared by all CPUs. What was sent, suppressed and lost adds up to what was counted.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Default)]
+pub struct Flow {
+    /// `CLOCK_BOOTTIME` in nanoseconds when the window began.
+    pub window_ns: u64,
+    /// Events in the window, sent or not.
+    pub in_window: u64,
+    /// Sent.
+    pub sent: u64,
+    /// Held back, because the slot had sent so many already.
+    pub suppressed: u64,
+    /// Not sent because the ring was full, or too full for a slot that had sent some already.
+    pub lost: u64,
 }
 
 /// The slot is in nobody's hands, or in the queue of free slots.
@@ -236,6 +307,29 @@ pub struct Offsets {
     pub sysemu_bit: u32,
     /// x86: `pt_regs.orig_ax`; arm64: `pt_regs.syscallno`.
     pub regs_nr: u32,
+    /// x86: `pt_regs.ip`; arm64: `pt_regs.pc`.
+    pub regs_ip: u32,
+    /// The six arguments of a 64-bit call: x86 `pt_regs.{di, si, dx, r10, r8, r9}`; arm64 `pt_regs.orig_x0` and
+    /// `pt_regs.regs[1..6]`.
+    pub regs_args: [u32; 6],
+    /// The six arguments of a 32-bit call: x86 `pt_regs.{bx, cx, dx, si, di, bp}`; arm64 as above.
+    pub regs_compat_args: [u32; 6],
+    /// `task_struct.pid`.
+    pub task_pid: u32,
+    /// `task_struct.tgid`.
+    pub task_tgid: u32,
+    /// `task_struct.thread_pid`.
+    pub task_thread_pid: u32,
+    /// `task_struct.comm`.
+    pub task_comm: u32,
+    /// `signal_struct.pids[PIDTYPE_TGID]`.
+    pub signal_tgid_pid: u32,
+    /// `pid.level`.
+    pub pid_level: u32,
+    /// `pid.numbers[0].nr`.
+    pub pid_numbers_nr: u32,
+    /// Size of `upid`.
+    pub upid_size: u32,
     /// `seccomp_filter.cache.allow_native`.
     pub filter_allow_native: u32,
     /// `seccomp_filter.cache.allow_compat`.
@@ -281,6 +375,17 @@ impl Offsets {
         task_sysemu_word: u32::MAX,
         sysemu_bit: u32::MAX,
         regs_nr: u32::MAX,
+        regs_ip: u32::MAX,
+        regs_args: [u32::MAX; 6],
+        regs_compat_args: [u32::MAX; 6],
+        task_pid: u32::MAX,
+        task_tgid: u32::MAX,
+        task_thread_pid: u32::MAX,
+        task_comm: u32::MAX,
+        signal_tgid_pid: u32::MAX,
+        pid_level: u32::MAX,
+        pid_numbers_nr: u32::MAX,
+        upid_size: u32::MAX,
         filter_allow_native: u32::MAX,
         filter_allow_compat: u32::MAX,
         filter_prev: u32::MAX,
@@ -304,5 +409,7 @@ const _: () = {
     assert!(size_of::<DenialCount>() == 24);
     assert!(size_of::<Slot>() == 24 + CGROUP_NAME_LEN);
     assert!(size_of::<Filter>() == 8 + 2 * BITMAP_WORDS * 8);
+    assert!(size_of::<Refusal>() == 136);
+    assert!(size_of::<Flow>() == 64);
     assert!(size_of::<Event>() == 16 + CGROUP_NAME_LEN);
 };

@@ -1,5 +1,5 @@
 //! The kernel programs. They count in the kernel and report only rare things; the work per call is constant.
-#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 
 #[cfg(target_arch = "bpf")]
 mod cgroup_mkdir;
@@ -15,6 +15,8 @@ mod empty;
 mod kernel;
 #[cfg(target_arch = "bpf")]
 mod maps;
+#[cfg(target_arch = "bpf")]
+mod refusal;
 #[cfg(target_arch = "bpf")]
 mod sched_process_exit;
 #[cfg(target_arch = "bpf")]

@@ -4,7 +4,8 @@ use core::ffi::c_void;
 use core::ptr;
 
 use auditor_ebpf::{
-    DenialCount, DenialKey, Event, Filter, ForeignCounts, ForeignKey, LOST_KINDS, NativeCounts, Offsets, Slot,
+    DenialCount, DenialKey, Event, Filter, Flow, ForeignCounts, ForeignKey, LOST_KINDS, NativeCounts, Offsets, Refusal,
+    Slot,
 };
 use aya_ebpf::bindings::bpf_map_type::BPF_MAP_TYPE_TASK_STORAGE;
 use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, BPF_LOCAL_STORAGE_GET_F_CREATE, task_struct};
@@ -51,6 +52,14 @@ pub static SLOT_LOST: PerCpuArray<u64, 1> = PerCpuArray::new();
 /// Rare things for the daemon to look at soon.
 #[btf_map]
 pub static EVENTS: RingBuf<Event, { auditor_ebpf::EVENT_RING_BYTES as usize }> = RingBuf::new();
+
+/// Refused calls one by one, as far as there is room. Apart from the other events, which they can so never delay.
+#[btf_map]
+pub static REFUSALS: RingBuf<Refusal, { auditor_ebpf::REFUSAL_RING_BYTES as usize }> = RingBuf::new();
+
+/// Slot -> how its events fare.
+#[btf_map]
+pub static FLOWS: Array<Flow, 1> = Array::new();
 
 /// The slot of the cgroup that this CPU counted last.
 #[btf_map]

@@ -7,9 +7,9 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
 use crate::cgroup_slot;
-use crate::counter::count_denial;
 use crate::kernel::{SIGSYS, Task, field, offset};
 use crate::maps::{LastCgroup, TASKS};
+use crate::refusal::{Refused, refused};
 
 /// `SIGNAL_GROUP_EXIT` (`include/linux/sched/signal.h`): the whole process ends, and all its threads with one code.
 const SIGNAL_GROUP_EXIT: u32 = 0x4;
@@ -39,6 +39,8 @@ fn killed(task: Task) {
         return;
     }
     // SAFETY: the current task is a user task, it has just made a system call.
-    let nr: u32 = unsafe { field(bpf_task_pt_regs(task.as_ptr()) as *const u8, offset!(regs_nr)) };
-    count_denial(slot, task.abi(nr), nr, REFUSED_THREAD, 0);
+    let regs = unsafe { bpf_task_pt_regs(task.as_ptr()) } as *const u8;
+    // SAFETY: as above.
+    let nr: u32 = unsafe { field(regs, offset!(regs_nr)) };
+    refused(task, regs, &Refused { slot, nr, kind: REFUSED_THREAD, result: 0 });
 }

@@ -7,9 +7,10 @@ use aya_ebpf::programs::BtfTracePointContext;
 use aya_log_ebpf::debug;
 
 use crate::cgroup_slot;
-use crate::counter::{What, count, count_denial, lost_in};
+use crate::counter::{What, count, lost_in};
 use crate::kernel::{SIGKILL, SIGSYS, Task, field, offset};
 use crate::maps::{LastCgroup, NEWBORN, TASKS, TaskCall};
+use crate::refusal::{Refused, refused};
 
 /// Results from -4095 to -1 are errors (`MAX_ERRNO` in `include/linux/err.h`).
 const MAX_ERRNO: i64 = 4095;
@@ -57,7 +58,7 @@ fn exit(ctx: &BtfTracePointContext, regs: *const u8, ret: i64) {
         return;
     }
     if task.is_filtered() {
-        unpaired(task, call, nr, ret);
+        unpaired(task, regs, call, nr, ret);
     }
 }
 
@@ -85,7 +86,7 @@ fn unknown(ctx: &BtfTracePointContext, task: Task, nr: u32, ret: i64) {
 
 /// An exit without an enter, in a task under seccomp.
 #[inline(never)]
-fn unpaired(task: Task, call: &mut TaskCall, nr: u32, ret: i64) {
+fn unpaired(task: Task, regs: *const u8, call: &mut TaskCall, nr: u32, ret: i64) {
     let Some(slot) = cgroup_slot::of(task).and_then(LastCgroup::slot) else { return };
     // A tracer took the call away: `PTRACE_SYSEMU`, or a number of -1. One that stopped emulating since then, or that
     // was killed with its tracee, leaves no other trace than that the filter does not refuse the call.
@@ -105,8 +106,7 @@ fn unpaired(task: Task, call: &mut TaskCall, nr: u32, ret: i64) {
         REFUSED_ERRNO
     };
     call.refused = u16::from(signalled);
-    let errno = if kind == REFUSED_ERRNO { ret.unsigned_abs() as u32 } else { 0 };
-    count_denial(slot, task.abi(nr), nr, kind, errno);
+    refused(task, regs, &Refused { slot, nr, kind, result: ret });
 }
 
 /// Whether one of the task's filters has a listener (`SECCOMP_FILTER_FLAG_NEW_LISTENER`).

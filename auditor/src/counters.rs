@@ -43,6 +43,8 @@ pub struct Denials {
     /// Calls that never ran in a task one of whose filters has a supervisor (`SECCOMP_RET_USER_NOTIF`): answered by
     /// it, or denied. Only the profile can tell.
     pub supervised: u64,
+    /// Calls that were made, and that a filter logs (`SECCOMP_RET_LOG`): no denials yet.
+    pub logged: u64,
 }
 
 impl Denials {
@@ -67,6 +69,7 @@ impl Counters {
             mine.denials.signalled += tally.denials.signalled;
             mine.denials.thread_killed += tally.denials.thread_killed;
             mine.denials.supervised += tally.denials.supervised;
+            mine.denials.logged += tally.denials.logged;
         }
     }
 }

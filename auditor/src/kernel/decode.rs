@@ -1,8 +1,8 @@
 //! From what the maps hold to [`Counters`]: pure.
 
 use auditor_ebpf::{
-    ABI_COMPAT, ABI_X32, DenialCount, DenialKey, ForeignCounts, ForeignKey, NATIVE_NRS, NR_OUTSIDE, NativeCounts,
-    REFUSED_ERRNO, REFUSED_SIGNAL, REFUSED_THREAD,
+    ABI_COMPAT, ABI_X32, DenialCount, DenialKey, ForeignCounts, ForeignKey, LOGGED, NATIVE_NRS, NR_OUTSIDE,
+    NativeCounts, REFUSED_ERRNO, REFUSED_SIGNAL, REFUSED_THREAD,
 };
 
 use super::compat_abi;
@@ -57,6 +57,7 @@ fn add_denial(counters: &mut Counters, key: DenialKey, denial: DenialCount, late
         }
         REFUSED_SIGNAL => denials.signalled += denial.count,
         REFUSED_THREAD => denials.thread_killed += denial.count,
+        LOGGED => denials.logged += denial.count,
         _ => denials.supervised += denial.count,
     }
 }
@@ -70,7 +71,7 @@ fn tally(counters: &mut Counters, abi: Abi, nr: SyscallNr) -> &mut Tally {
     counters.tallies.entry((abi, nr)).or_default()
 }
 
-const fn abi(code: u16) -> Abi {
+pub const fn abi(code: u16) -> Abi {
     if code == ABI_COMPAT as u16 {
         compat_abi()
     } else if code == ABI_X32 as u16 {

@@ -7,6 +7,7 @@ mod error;
 mod offset;
 mod program;
 mod record;
+mod refusal;
 mod slot;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ pub use empty::EmptyPair;
 pub use error::KernelError;
 pub use offset::VMLINUX_BTF;
 pub use program::ProgramStatus;
+pub use refusal::{EventCounts, Refusal, RefusalKind};
 pub use slot::{SlotOwner, SlotState};
 
 use object::{Object as _, ObjectSection as _};
@@ -33,8 +35,8 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use record::{
-    DenialCountRecord, DenialKeyRecord, FilterRecord, ForeignCountsRecord, ForeignKeyRecord, NativeCountsRecord,
-    OffsetsRecord, SlotRecord,
+    DenialCountRecord, DenialKeyRecord, FilterRecord, FlowRecord, ForeignCountsRecord, ForeignKeyRecord,
+    NativeCountsRecord, OffsetsRecord, SlotRecord,
 };
 
 use crate::container::CgroupId;
@@ -116,6 +118,10 @@ pub struct Kernel {
     /// The programs' only global that changes: `GENERATION`.
     generation: Array<MapData, u32>,
     events: RingBuf<MapData>,
+    refusals: RingBuf<MapData>,
+    flows: Array<MapData, FlowRecord>,
+    /// By slot: what its refusals said so far of those that were not sent.
+    unsent: Vec<refusal::Unsent>,
     log: EbpfLogger<&'static dyn Log>,
 }
 
@@ -148,6 +154,8 @@ impl Kernel {
             .map_max_entries("DENIALS", rare_calls)
             .map_max_entries("FILTERS", slot_count)
             .map_max_entries("SLOT_LOST", slot_count)
+            .map_max_entries("FLOWS", slot_count)
+            .map_max_entries("REFUSALS", refusal::ring_bytes(slot_count))
             .load(OBJECT)
             .map_err(|error| KernelError::from_load(&error))?;
         program::load_all(&mut ebpf, &btf)?;
@@ -163,6 +171,9 @@ impl Kernel {
             slot_lost: take(&mut ebpf, "SLOT_LOST")?,
             generation: take(&mut ebpf, ".bss")?,
             events: take(&mut ebpf, "EVENTS")?,
+            refusals: take(&mut ebpf, "REFUSALS")?,
+            flows: take(&mut ebpf, "FLOWS")?,
+            unsent: vec![refusal::Unsent::default(); slot_count as usize],
             log: EbpfLogger::init(&mut ebpf).map_err(|error| KernelError::map("AYA_LOGS", &error))?,
             ebpf,
             slot_count,

@@ -15,6 +15,11 @@ const ARM64_TIF_32BIT: u32 = 1 << 22;
 /// `TIF_SYSCALL_EMU` (`arch/arm64/include/asm/thread_info.h`).
 const ARM64_TIF_SYSCALL_EMU: u32 = 1 << 12;
 
+/// `PIDTYPE_TGID` (`include/linux/pid_types.h`).
+const PIDTYPE_TGID: u32 = 1;
+/// Bytes of a pointer, and of an arm64 register in `pt_regs.regs`.
+const POINTER: u32 = 8;
+
 /// Reads all offsets.
 ///
 /// # Errors
@@ -25,6 +30,8 @@ pub fn read_offsets() -> Result<Offsets, KernelError> {
         member_offset(&btf, structure, path).ok_or(KernelError::NoField { structure, path })
     };
     let x86 = cfg!(target_arch = "x86_64");
+    let args = registers(at, ["di", "si", "dx", "r10", "r8", "r9"])?;
+    let compat_args = registers(at, ["bx", "cx", "dx", "si", "di", "bp"])?;
     Ok(Offsets {
         task_seccomp_mode: at("task_struct", "seccomp.mode")?,
         task_filter_count: at("task_struct", "seccomp.filter_count")?,
@@ -47,6 +54,17 @@ pub fn read_offsets() -> Result<Offsets, KernelError> {
             ARM64_TIF_SYSCALL_EMU
         },
         regs_nr: at("pt_regs", if x86 { "orig_ax" } else { "syscallno" })?,
+        regs_ip: at("pt_regs", if x86 { "ip" } else { "pc" })?,
+        regs_args: args,
+        regs_compat_args: compat_args,
+        task_pid: at("task_struct", "pid")?,
+        task_tgid: at("task_struct", "tgid")?,
+        task_thread_pid: at("task_struct", "thread_pid")?,
+        task_comm: at("task_struct", "comm")?,
+        signal_tgid_pid: at("signal_struct", "pids")? + PIDTYPE_TGID * POINTER,
+        pid_level: at("pid", "level")?,
+        pid_numbers_nr: at("pid", "numbers")? + at("upid", "nr")?,
+        upid_size: size_of_structure(&btf, "upid").ok_or(KernelError::NoField { structure: "upid", path: "nr" })?,
         filter_allow_native: at("seccomp_filter", "cache.allow_native")?,
         // 32-bit support can be compiled out; then no call is a 32-bit one and any readable place will do.
         filter_allow_compat: at("seccomp_filter", "cache.allow_compat").or_else(|_| at("seccomp_filter", "cache"))?,
@@ -60,6 +78,31 @@ pub fn read_offsets() -> Result<Offsets, KernelError> {
         root_hierarchy_id: at("cgroup_root", "hierarchy_id")?,
         kn_id: at("kernfs_node", "id")?,
         kn_name: at("kernfs_node", "name")?,
+    })
+}
+
+/// Where a call's six arguments are (`syscall_get_arguments` in `arch/*/include/asm/syscall.h`); the names are x86's.
+fn registers(
+    at: impl Fn(&'static str, &'static str) -> Result<u32, KernelError>,
+    names: [&'static str; 6],
+) -> Result<[u32; 6], KernelError> {
+    let mut offsets = [0; 6];
+    if cfg!(target_arch = "x86_64") {
+        for (offset, name) in offsets.iter_mut().zip(names) {
+            *offset = at("pt_regs", name)?;
+        }
+    } else {
+        let first = at("pt_regs", "regs")?;
+        offsets = [at("pt_regs", "orig_x0")?, first + POINTER, first + 2 * POINTER, first + 3 * POINTER, 0, 0];
+        (offsets[4], offsets[5]) = (first + 4 * POINTER, first + 5 * POINTER);
+    }
+    Ok(offsets)
+}
+
+fn size_of_structure(btf: &Btf, name: &str) -> Option<u32> {
+    btf.resolve_types_by_name(name).ok()?.into_iter().find_map(|candidate| match candidate {
+        Type::Struct(structure) => u32::try_from(structure.size()).ok(),
+        _ => None,
     })
 }
 

@@ -1,7 +1,8 @@
 //! The shared structures as aya wants them: plain old data.
 
 use auditor_ebpf::{
-    CGROUP_NAME_LEN, DenialCount, DenialKey, Event, Filter, ForeignCounts, ForeignKey, NativeCounts, Offsets, Slot,
+    CGROUP_NAME_LEN, DenialCount, DenialKey, Event, Filter, Flow, ForeignCounts, ForeignKey, NativeCounts, Offsets,
+    Refusal, Slot,
 };
 use aya::Pod;
 
@@ -20,6 +21,7 @@ plain_old_data!(
     DenialCountRecord(DenialCount),
     DenialKeyRecord(DenialKey),
     FilterRecord(Filter),
+    FlowRecord(Flow),
     ForeignCountsRecord(ForeignCounts),
     ForeignKeyRecord(ForeignKey),
     NativeCountsRecord(NativeCounts),
@@ -33,4 +35,14 @@ pub fn parse_event(bytes: &[u8]) -> Option<Event> {
     let word = |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
     let cgroup_id = u64::from_ne_bytes(bytes.get(8..16)?.try_into().ok()?);
     Some(Event { kind: word(0)?, slot: word(4)?, cgroup_id, name })
+}
+
+/// Reads a refusal out of the ring's bytes; `None` when there are too few of them.
+pub fn parse_refusal(bytes: &[u8]) -> Option<Refusal> {
+    if bytes.len() < size_of::<Refusal>() {
+        return None;
+    }
+    // SAFETY: there are enough bytes; the structure is `repr(C)`, made of integers alone, and valid for every bit
+    // pattern.
+    Some(unsafe { bytes.as_ptr().cast::<Refusal>().read_unaligned() })
 }

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use auditor_ebpf::{CGROUP_NAME_LEN, Filter, SLOT_FREE, SLOT_LIVE, SLOT_REMOVED, Slot};
+use auditor_ebpf::{CGROUP_NAME_LEN, Filter, Flow, SLOT_FREE, SLOT_LIVE, SLOT_REMOVED, Slot};
 use aya::maps::{MapError, PerCpuValues};
 use aya::util::nr_cpus;
 
-use super::record::{FilterRecord, NativeCountsRecord, SlotRecord};
+use super::record::{FilterRecord, FlowRecord, NativeCountsRecord, SlotRecord};
 use super::{CountersBySlot, Kernel, KernelError, SlotNr, decode, program};
 use crate::container::CgroupId;
 use crate::counters::Counters;
@@ -215,6 +215,9 @@ impl Kernel {
             self.filters
                 .set(slot.0, FilterRecord(Filter::default()), ANY)
                 .map_err(|error| KernelError::map("FILTERS", &error))?;
+            self.flows
+                .set(slot.0, FlowRecord(Flow::default()), ANY)
+                .map_err(|error| KernelError::map("FLOWS", &error))?;
             self.give_back(*slot)?;
         }
         Ok(())
