@@ -45,8 +45,10 @@ pub(super) const POINTER: u16 = 6 * BITS;
 
 /// Nodes that an arena holds at most.
 const MAX_NODES: usize = 1 << 20;
-/// Steps of work that one operation may take.
+/// Steps of work that one operation may take: a fraction of a second.
 const MAX_STEPS: u32 = 1 << 20;
+/// Steps that an arena may take in all: seconds, whatever filters it is given.
+const MAX_STEPS_IN_ALL: u32 = 1 << 24;
 
 /// An arena of diagrams.
 #[derive(Debug, Clone)]
@@ -55,13 +57,14 @@ pub struct Diagrams {
     known: HashMap<Entry, Node>,
     choices: HashMap<(Node, Node, Node), Node>,
     steps: u32,
+    steps_before: u32,
 }
 
 impl Default for Diagrams {
     fn default() -> Self {
         let leaf = |low| Entry { variable: LEAF, low, high: 0 };
         let known = [(leaf(0), FALSE), (leaf(1), TRUE)].into();
-        Self { entries: vec![leaf(0), leaf(1)], known, choices: HashMap::new(), steps: 0 }
+        Self { entries: vec![leaf(0), leaf(1)], known, choices: HashMap::new(), steps: 0, steps_before: 0 }
     }
 }
 
@@ -194,6 +197,7 @@ impl Diagrams {
 
     /// A new allowance of work; each operation that others call begins with it.
     pub(super) fn refresh(&mut self) {
+        self.steps_before += self.steps;
         self.steps = 0;
         if self.choices.len() > MAX_NODES {
             self.choices.clear();
@@ -203,7 +207,11 @@ impl Diagrams {
     /// Takes a step of work.
     pub(super) fn step(&mut self) -> Result<(), TooComplex> {
         self.steps += 1;
-        if self.steps > MAX_STEPS { Err(TooComplex) } else { Ok(()) }
+        if self.steps > MAX_STEPS || self.steps_before + self.steps > MAX_STEPS_IN_ALL {
+            Err(TooComplex)
+        } else {
+            Ok(())
+        }
     }
 
     fn entry(&self, node: Node) -> Entry {

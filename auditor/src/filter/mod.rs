@@ -6,6 +6,7 @@
 //! equal.
 
 mod analyze;
+mod cases;
 mod diagram;
 mod instruction;
 mod outcome;
@@ -15,6 +16,7 @@ mod test;
 mod word;
 
 pub use self::analyze::Unknown;
+pub use self::cases::Case;
 pub use self::diagram::{Diagram, Diagrams, TooComplex};
 pub use self::instruction::Instruction;
 pub use self::outcome::Outcome;

@@ -47,7 +47,7 @@ fn tests() -> impl Strategy<Value = Vec<(Test, u32)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
     #[test]
     fn what_was_read_is_written_again(program in program()) {
@@ -72,6 +72,29 @@ proptest! {
             let args = diagrams.witness(diagram, |other| other == outcome).unwrap();
             prop_assert_eq!(stack.run(&SeccompData::new(abi, nr, args)).0, outcome);
         }
+    }
+
+    #[test]
+    fn cases_say_what_the_diagram_says(a in tests(), b in tests(), arguments in vec(args(), 16)) {
+        let mut diagrams = Diagrams::new();
+        let (left, right) = (function(&mut diagrams, &a), function(&mut diagrams, &b));
+        let both = diagrams.combine(left, right, |a, b| if b.prevails_over(a) { b } else { a }).unwrap();
+        let Ok(cases) = diagrams.cases(both) else { return Err(TestCaseError::reject("too complex")) };
+        prop_assert!(cases.last().is_some_and(|case| case.conditions.is_empty()));
+        for args in arguments {
+            let case = cases.iter().find(|case| case.holds(&args)).unwrap();
+            prop_assert_eq!(case.outcome, diagrams.evaluate(both, &args));
+        }
+        // Made into a diagram again they are the very same.
+        let mut again = diagrams.constant(cases.last().unwrap().outcome).unwrap();
+        for case in cases.iter().rev() {
+            let mut inside = diagrams.constant(case.outcome).unwrap();
+            for test in &case.conditions {
+                inside = diagrams.test(*test, inside, again).unwrap();
+            }
+            again = inside;
+        }
+        prop_assert_eq!(again, both);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The kernel's filters: reading, running, and what analysis says of all arguments at once.
 
 mod arbitrary;
+mod cases;
 mod laws;
 mod refused;

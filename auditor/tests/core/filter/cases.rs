@@ -1,0 +1,78 @@
+//! The conditions that people read.
+
+use std::path::Path;
+
+use auditor::filter::{Comparison, Diagrams, Outcome, Program, Test};
+use auditor::syscall::Abi;
+
+use crate::nr;
+
+fn read(name: &str) -> Program {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name);
+    Program::parse(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// The cases of a call in a filter that runc made.
+fn lines(name: &str, abi: Abi, call: &str) -> Vec<String> {
+    let mut diagrams = Diagrams::new();
+    let diagram = read(name).analyze(&mut diagrams, abi, nr(abi, call)).unwrap();
+    let cases = diagrams.cases(diagram).unwrap();
+    cases.iter().map(|case| format!("{case}: {} {}", case.outcome.action, case.outcome.data)).collect()
+}
+
+const DEFAULT: &str = "docker-default-20.10-oci.bpf";
+const CONDITIONS: &str = "filters/conditions.bpf";
+
+#[test]
+fn dockers_default_reads_as_its_profile_is_written() {
+    let clone = ["arg0 & 0x7e020000 == 0: SCMP_ACT_ALLOW 0", "otherwise: SCMP_ACT_ERRNO 1"];
+    assert_eq!(lines(DEFAULT, Abi::X86_64, "clone"), clone);
+    assert_eq!(
+        lines(DEFAULT, Abi::X86_64, "personality"),
+        [
+            "arg0 == 0: SCMP_ACT_ALLOW 0",
+            "arg0 == 8: SCMP_ACT_ALLOW 0",
+            "arg0 == 0x20000: SCMP_ACT_ALLOW 0",
+            "arg0 == 0x20008: SCMP_ACT_ALLOW 0",
+            "arg0 == 0xffffffff: SCMP_ACT_ALLOW 0",
+            "otherwise: SCMP_ACT_ERRNO 1",
+        ]
+    );
+    assert_eq!(lines(DEFAULT, Abi::X86_64, "clone3"), ["otherwise: SCMP_ACT_ERRNO 38"]);
+    assert_eq!(lines(DEFAULT, Abi::X86_64, "mkdir"), ["otherwise: SCMP_ACT_ALLOW 0"]);
+}
+
+#[test]
+fn a_32_bit_call_is_compared_by_half_its_argument() {
+    assert_eq!(lines(DEFAULT, Abi::I386, "personality")[2], "arg0 & 0xffffffff == 0x20000: SCMP_ACT_ALLOW 0");
+}
+
+#[test]
+fn every_operator_is_found_again() {
+    let rows = [
+        ("swapon", "arg0 == 1 && arg1 > 0x200000000: SCMP_ACT_ALLOW 0"),
+        ("kexec_load", "arg1 <= 9 && arg3 > 4: SCMP_ACT_ALLOW 0"),
+        ("unshare", "arg5 & 0xffff == 1: SCMP_ACT_ALLOW 0"),
+        ("reboot", "arg0 & 0xff00000000 == 0: SCMP_ACT_ALLOW 0"),
+        ("bpf", "arg0 == 1: SCMP_ACT_LOG 0"),
+        ("acct", "arg0 >= 1 && arg0 <= 2: SCMP_ACT_ALLOW 0"),
+    ];
+    for (call, first) in rows {
+        assert_eq!(lines(CONDITIONS, Abi::X86_64, call), [first, "otherwise: SCMP_ACT_ERRNO 1"], "{call}");
+    }
+    let but_one = ["arg0 == 5: SCMP_ACT_ERRNO 1", "otherwise: SCMP_ACT_ALLOW 0"];
+    assert_eq!(lines(CONDITIONS, Abi::X86_64, "sethostname"), but_one);
+}
+
+#[test]
+fn a_list_that_nobody_could_read_is_not_given() {
+    let mut diagrams = Diagrams::new();
+    let mut diagram = diagrams.constant(Outcome::ALLOW).unwrap();
+    let refused = diagrams.constant(Outcome::errno(1)).unwrap();
+    for value in 0..2000 {
+        let test = Test { argument: 0, mask: u64::MAX, comparison: Comparison::Equal, value: value * value };
+        diagram = diagrams.test(test, refused, diagram).unwrap();
+    }
+    assert_eq!(diagrams.evaluate(diagram, &[1999 * 1999, 0, 0, 0, 0, 0]), Outcome::errno(1));
+    assert!(diagrams.cases(diagram).is_err());
+}
