@@ -244,8 +244,9 @@ fn cargo_home() -> Result<PathBuf> {
     if let Some(home) = std::env::var_os("CARGO_HOME") {
         return Ok(home.into());
     }
-    let home = std::env::var_os("HOME").context("neither CARGO_HOME nor HOME is set")?;
-    Ok(Path::new(&home).join(".cargo"))
+    // As cargo itself does, which a service manager may have started without a HOME.
+    let home = std::env::home_dir().context("neither CARGO_HOME nor HOME is set, and this user has no home")?;
+    Ok(home.join(".cargo"))
 }
 
 fn debian() -> Option<(PathBuf, PathBuf)> {

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
@@ -28,6 +29,8 @@ pub enum Group {
 /// A Debian package, and the program that makes it needless where it came by another way.
 type Package = (&'static str, Option<&'static str>);
 
+/// How long another apt may take that is at work: a machine that has just started may be upgrading itself.
+const APT_PATIENCE: Duration = Duration::from_secs(600);
 const LINKER_VERSION: &str = "0.13.0";
 /// The LLVM that the linker is built with: the one of Debian's `rustc-web`.
 const LLVM_FEATURE: &str = "llvm-22";
@@ -43,6 +46,7 @@ impl Group {
                 ("docker-cli", Some("docker")),
                 ("containerd", Some("containerd")),
                 ("runc", Some("runc")),
+                ("crun", Some("crun")),
                 ("busybox-static", None),
                 ("debootstrap", Some("debootstrap")),
                 ("strace", Some("strace")),
@@ -117,17 +121,39 @@ fn install(mut packages: Vec<&str>) -> Result<()> {
         bail!("these packages are missing; run setup as root, or install them: {}", packages.join(" "));
     }
     println!("setup: installing {} (their services stay stopped)", packages.join(" "));
-    let mut update = repo::command("apt-get");
-    // A third-party list that cannot be read does not matter here: what is wanted comes from Debian's.
-    if repo::run(update.args(["update", "-qq"])).is_err() {
-        println!("setup: apt-get update had complaints; going on with the lists there are");
-    }
+    update_lists()?;
     // Where docker.io brings the client there is no package for it.
     packages.retain(|package| *package != "docker-cli" || is_known(package));
     let _stopped = ServicesStayStopped::new()?;
     let mut install = repo::command("apt-get");
     install.args(["install", "--yes", "-qq", "--no-install-recommends"]).args(packages);
+    // What another apt holds is waited for, and a mirror that does not answer is asked again.
+    install.args(["--option", &format!("DPkg::Lock::Timeout={}", APT_PATIENCE.as_secs())]);
+    install.args(["--option", "Acquire::Retries=3"]);
     repo::run(install.env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+/// Fetches the lists of packages: a machine may have none yet, or old ones that name what mirrors no longer have.
+fn update_lists() -> Result<()> {
+    let started = Instant::now();
+    loop {
+        let mut update = repo::command("apt-get");
+        update.args(["update", "-qq", "--option", "Acquire::Retries=3"]).env("LC_ALL", "C");
+        let output = update.output().context("running apt-get update")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        // apt has no option to wait for this lock.
+        if said.contains("Could not get lock") && started.elapsed() < APT_PATIENCE {
+            println!("setup: another apt is at work; waiting for it");
+            std::thread::sleep(Duration::from_secs(10));
+            continue;
+        }
+        if !output.status.success() {
+            // A third-party list that cannot be read does not matter here: what is wanted comes from Debian's.
+            eprint!("{said}");
+            println!("setup: apt-get update had complaints; going on with the lists there are");
+        }
+        return Ok(());
+    }
 }
 
 /// Debian starts services on installation unless this file says no. One that was there stays as it is.
