@@ -20,6 +20,9 @@ use crate::procfs;
 /// The file of a bundle that the runtime reads.
 const CONFIG: &str = "config.json";
 
+/// The file beside it in which containerd's shim notes how it calls the runtime (`runc.Options`).
+const OPTIONS: &str = "options.json";
+
 /// Bytes read of a `config.json` at most. Ordinary ones have some 30 kB.
 const CONFIG_LIMIT: u64 = 10 * 1024 * 1024;
 
@@ -75,6 +78,8 @@ pub struct Bundle {
     pub args: Vec<String>,
     /// `.linux.cgroupsPath`: `/docker/<id>`, or `system.slice:docker:<id>` for the systemd driver.
     pub cgroups_path: Option<String>,
+    /// The runtime's program as the shim calls it, for example `runc`; `None` where it took no note of it.
+    pub runtime: Option<String>,
 }
 
 /// The five sets, with names such as `CAP_CHOWN`.
@@ -160,15 +165,24 @@ impl Places {
 /// Its `config.json` is not readable, too large, or not what it should be.
 pub fn read(directory: &Path) -> Result<Bundle, BundleError> {
     let path = directory.join(CONFIG);
-    let mut bytes = Vec::new();
-    let done = File::open(&path).and_then(|file| file.take(CONFIG_LIMIT + 1).read_to_end(&mut bytes));
-    match done {
-        Err(source) => Err(BundleError::Unreadable { path, source }),
-        Ok(length) if u64::try_from(length).is_ok_and(|length| length > CONFIG_LIMIT) => {
-            Err(BundleError::TooLarge(path))
+    let bytes = match read_bounded(&path) {
+        Err(source) => return Err(BundleError::Unreadable { path, source }),
+        Ok(bytes) if u64::try_from(bytes.len()).is_ok_and(|length| length > CONFIG_LIMIT) => {
+            return Err(BundleError::TooLarge(path));
         }
-        Ok(_) => parse(&bytes).map_err(|source| BundleError::NotOci { path, source }),
-    }
+        Ok(bytes) => bytes,
+    };
+    let bundle = parse(&bytes).map_err(|source| BundleError::NotOci { path, source })?;
+    let options = read_bounded(&directory.join(OPTIONS)).ok();
+    let options = options.and_then(|bytes| serde_json::from_slice::<Options>(&bytes).ok()).unwrap_or_default();
+    Ok(Bundle { runtime: options.binary_name.filter(|name| !name.is_empty()), ..bundle })
+}
+
+/// A file's bytes; of one that is too long one more than the limit.
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(CONFIG_LIMIT + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The bundle that a process works for, if it is the container's shim: its working directory, also in another mount
@@ -208,6 +222,13 @@ fn places_of_shim(words: &[String], name: &str) -> Vec<PathBuf> {
 
 fn holds_bundle(directory: &Path) -> bool {
     directory.join(CONFIG).is_file()
+}
+
+/// The part of the shim's options that is wanted.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Options {
+    binary_name: Option<String>,
 }
 
 /// The parts of the OCI runtime specification's `config.json` that are wanted.
@@ -250,6 +271,7 @@ fn parse(bytes: &[u8]) -> Result<Bundle, serde_json::Error> {
         user: process.user,
         args: process.args,
         cgroups_path: linux.cgroups_path.filter(|path| !path.is_empty()),
+        runtime: None,
     })
 }
 
@@ -278,6 +300,21 @@ mod tests {
         assert_eq!(bundle.args, ["sh", "-c", "true"]);
         assert_eq!(bundle.cgroups_path.as_deref(), Some("/docker/x"));
         assert_eq!(bundle.seccomp_kind(), Bundled::Profile);
+    }
+
+    #[test]
+    fn the_runtime_is_what_the_shim_calls() {
+        let (directory, plain) = written(br#"{"ociVersion": "1.0.2"}"#);
+        assert_eq!(plain.unwrap().runtime, None);
+        for (options, runtime) in [
+            (r#"{"binary_name": "/usr/bin/crun", "root": "/run/docker/runtime-runc"}"#, Some("/usr/bin/crun")),
+            (r#"{"binary_name": ""}"#, None),
+            ("{}", None),
+            ("not JSON", None),
+        ] {
+            fs::write(directory.path().join("options.json"), options).unwrap();
+            assert_eq!(read(directory.path()).unwrap().runtime.as_deref(), runtime, "{options}");
+        }
     }
 
     #[test]

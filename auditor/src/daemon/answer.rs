@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::ledger::Ledger;
+use super::record::Record;
 use crate::cgroupfs::Hierarchy;
 use crate::container::ContainerId;
 use crate::control::{Failure, FailureKind, SuggestAnswer, SuggestQuery};
@@ -89,10 +90,13 @@ pub fn suggestion(ledger: &Ledger, query: &SuggestQuery) -> Result<SuggestAnswer
         ));
     }
     let sha256 = active.map(|active| active.sha256.as_str());
-    if records.iter().any(|record| record.declared.active().map(|active| active.sha256.as_str()) != sha256) {
+    let same = |record: &Record| {
+        record.runtime == first.runtime && record.declared.active().map(|active| active.sha256.as_str()) == sha256
+    };
+    if !records.iter().all(|record| same(record)) {
         return Err(Failure::new(
             FailureKind::Ambiguous,
-            "the containers of this image run under different profiles; name one of the containers",
+            "the containers of this image run under different profiles or runtimes; name one of the containers",
         ));
     }
     let mut counters = Counters::default();
@@ -118,8 +122,8 @@ pub fn suggestion(ledger: &Ledger, query: &SuggestQuery) -> Result<SuggestAnswer
     let request = Request {
         counters: &counters,
         profile: active.map(|active| &active.profile),
-        host: HostArch::NATIVE,
-        floor: &RuntimeFloor::RUNC,
+        host: HostArch::NATIVE.with(first.runtime),
+        floor: RuntimeFloor::of(first.runtime),
         evidence: &evidence,
         allow_incomplete: query.allow_incomplete,
     };

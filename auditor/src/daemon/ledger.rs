@@ -14,6 +14,7 @@ use crate::container::{CgroupId, ContainerId};
 use crate::docker::{Change, Container, Engine};
 use crate::kernel::{Kernel, KernelError, Losses, SlotNr, SlotOwner, SlotState};
 use crate::procfs;
+use crate::profile::Runtime;
 
 /// How long a removed container's numbers stay: Prometheus has scraped them by then.
 const GRACE: Duration = Duration::from_secs(300);
@@ -243,7 +244,10 @@ impl Ledger {
         let Some(record) = self.records.get_mut(&id) else { return };
         match bundle {
             Ok(bundle) => {
-                let (declared, wrong) = Declared::of_bundle(&bundle);
+                // The shim knows what it calls; the engine knows what it was asked for.
+                let asked = || record.container.as_ref().and_then(|container| container.runtime.as_deref());
+                record.runtime = bundle.runtime.as_deref().or_else(asked).map(Runtime::of).unwrap_or_default();
+                let (declared, wrong) = Declared::of_bundle(&bundle, record.runtime);
                 if let Some(wrong) = wrong {
                     warn!(container = %id.short(), wrong, "the container's seccomp profile cannot be read");
                 }

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use crate::bundle::Bundle;
 use crate::docker::{Bundled, Container, Engine, profile_kind};
 use crate::kernel::AlwaysAllowed;
-use crate::profile::{HostArch, Policy, Profile, oci};
+use crate::profile::{HostArch, Policy, Profile, Runtime, oci};
 use crate::report::view::{ProfileKind, ProfileSource, ProfileView};
 use crate::syscall;
 
@@ -40,11 +40,11 @@ const NEVER_FILTERED: [&str; 2] = ["uretprobe", "uprobe"];
 
 impl Declared {
     /// Takes what a bundle says. The second value is what is wrong with its profile.
-    pub fn of_bundle(bundle: &Bundle) -> (Self, Option<String>) {
+    pub fn of_bundle(bundle: &Bundle, runtime: Runtime) -> (Self, Option<String>) {
         let Some(json) = &bundle.seccomp else { return (Self::NoProfile, None) };
         match oci::parse_seccomp(json) {
             Ok(profile) => {
-                let policy = profile.evaluate(HostArch::NATIVE);
+                let policy = profile.evaluate(HostArch::NATIVE.with(runtime));
                 let digest = Sha256::digest(profile.render_oci().as_bytes());
                 let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
                 (Self::Profile(Box::new(Active { profile, policy, sha256 })), None)

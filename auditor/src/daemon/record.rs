@@ -12,6 +12,7 @@ use crate::counters::Counters;
 use crate::docker::{Container, Engine};
 use crate::kernel::{AlwaysAllowed, SlotNr};
 use crate::procfs::{SeccompMode, SeccompStatus};
+use crate::profile::Runtime;
 use crate::report::view::{ContainerView, EffectiveMode, EffectiveView, ProfileKind, SyscallView, WindowView};
 use crate::suggest::Evidence;
 use crate::syscall::{Abi, SyscallNr};
@@ -22,6 +23,8 @@ pub struct Record {
     id: ContainerId,
     /// What the engine says, once it has.
     pub container: Option<Container>,
+    /// What made a filter of its profile.
+    pub runtime: Runtime,
     /// Its profile at the latest start.
     pub declared: Declared,
     /// What `/proc` says about its first process.
@@ -58,6 +61,7 @@ impl Record {
         Self {
             id,
             container: None,
+            runtime: Runtime::Runc,
             declared: Declared::Unread,
             seccomp: None,
             always_allowed: None,

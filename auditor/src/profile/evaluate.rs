@@ -1,4 +1,4 @@
-//! From a profile to what it does, as runc and libseccomp make a filter of it.
+//! From a profile to what it does, as runc or crun and libseccomp make a filter of it.
 //!
 //! Facts, by where they are in the sources: `libcontainer/seccomp/seccomp_linux.go` (defaults, skipped rules, several
 //! conditions on one argument), `libcontainer/seccomp/patchbpf/enosys_linux.go` (the ENOSYS stub), libseccomp's
@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::multiplex::door;
 use super::policy::{Chain, ENOSYS, Entry, Policy, Table};
-use super::{Action, Arch, ArgCondition, Decision, Operator, Profile, Rule};
+use super::{Action, Arch, ArgCondition, Decision, Operator, Profile, Rule, Runtime};
 use crate::syscall::{self, Abi, SyscallNr};
 
 /// What of the host bears on the meaning of a profile.
@@ -23,16 +23,24 @@ pub struct HostArch {
     /// The runtime puts its ENOSYS stub before the native ABI also where the profile names no architectures (runc
     /// 1.1.15 and later).
     pub stub_always_native: bool,
+    /// The runtime: not every one has such a stub.
+    pub runtime: Runtime,
 }
 
 impl HostArch {
     /// The machine that this was built for, with a runtime and a libseccomp of today.
     pub const NATIVE: Self = Self::of(Abi::NATIVE);
 
-    /// A machine of the given ABI.
+    /// A machine of the given ABI, with runc.
     #[must_use]
     pub const fn of(native: Abi) -> Self {
-        Self { native, newest_known: None, stub_always_native: true }
+        Self { native, newest_known: None, stub_always_native: true, runtime: Runtime::Runc }
+    }
+
+    /// The same with a runtime.
+    #[must_use]
+    pub const fn with(self, runtime: Runtime) -> Self {
+        Self { runtime, ..self }
     }
 
     /// The number of a name, as the runtime's libseccomp resolves it.
@@ -68,7 +76,8 @@ impl Profile {
 
     /// The highest number that any rule names, also one that is passed over for having the default action.
     fn stub_above(&self, host: HostArch, abi: Abi) -> Option<SyscallNr> {
-        if matches!(self.default_action, Action::Allow | Action::Log | Action::Trace) {
+        let by_default = matches!(self.default_action, Action::Allow | Action::Log | Action::Trace);
+        if by_default || host.runtime == Runtime::Crun {
             return None;
         }
         let highest = self

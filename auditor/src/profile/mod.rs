@@ -12,6 +12,7 @@ pub mod oci;
 mod policy;
 mod refuse;
 mod render;
+mod runtime;
 
 use std::fmt;
 
@@ -20,6 +21,7 @@ pub use self::json::MAX_BYTES;
 pub(crate) use self::multiplex::{door, doors};
 pub(crate) use self::policy::Entry;
 pub use self::policy::{Policy, Summary};
+pub use self::runtime::Runtime;
 use crate::syscall::Abi;
 
 /// What happens to a call.

@@ -1,6 +1,6 @@
 //! The meaning of a profile, where no real filter of one host can show it.
 
-use auditor::profile::{Decision, HostArch, Policy, Profile, Verdict};
+use auditor::profile::{Decision, HostArch, Policy, Profile, Runtime, Verdict};
 use auditor::syscall::{Abi, SyscallNr};
 
 use crate::{nr, profile};
@@ -61,6 +61,17 @@ fn the_stub_needs_a_named_architecture_before_runc_1_1_15() {
     let old = HostArch { stub_always_native: false, ..X86 };
     assert_eq!(verdict(&profile.evaluate(old), "clone3"), Verdict::Denied(Decision::errno(1)));
     assert_eq!(verdict(&profile.evaluate(X86), "clone3"), Verdict::Denied(Decision::errno(38)));
+}
+
+#[test]
+fn crun_has_no_stub() {
+    let profile = errno_profile(
+        r#""architectures": ["SCMP_ARCH_X86_64"], "syscalls": [{"names": ["statx"], "action": "SCMP_ACT_ALLOW"}]"#,
+    );
+    let policy = profile.evaluate(X86.with(Runtime::Crun));
+    assert_eq!(policy.stub_above(Abi::X86_64), None);
+    assert_eq!(verdict(&policy, "clone3"), Verdict::Denied(Decision::errno(1)));
+    assert_eq!(verdict(&policy, "statx"), verdict(&profile.evaluate(X86), "statx"));
 }
 
 #[test]

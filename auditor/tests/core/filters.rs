@@ -6,11 +6,16 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use auditor::profile::oci::parse_seccomp;
-use auditor::profile::{HostArch, Policy, Verdict};
+use auditor::profile::{HostArch, Policy, Runtime, Verdict};
 use auditor::syscall::{Abi, SyscallNr};
 
 /// The machine the filters come from.
-const HOST: HostArch = HostArch { native: Abi::X86_64, newest_known: Some(SyscallNr(456)), stub_always_native: false };
+const HOST: HostArch = HostArch {
+    native: Abi::X86_64,
+    newest_known: Some(SyscallNr(456)),
+    stub_always_native: false,
+    runtime: Runtime::Runc,
+};
 
 #[derive(Clone, Copy)]
 struct Instruction {
