@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -12,6 +13,12 @@ use serde_json::Value;
 
 pub use crate::process::Cgroups as CgroupMode;
 use crate::process::{Guarded, Ward, built, wait_for};
+
+/// The other runtime, as the option `--runtime` has it.
+pub const CRUN: &str = "--runtime=crun";
+
+/// The runtimes of an engine besides runc, and the programs behind them, which work also where root lacks something.
+const RUNTIMES: [(&str, &str); 2] = [(LIMITED, "limited-runc"), ("crun", "limited-crun")];
 
 /// The runtime that makes privileged containers also where root lacks a capability.
 const LIMITED: &str = "limited-runc";
@@ -30,7 +37,7 @@ impl Engine {
         // The warden's to remove, when nothing is mounted in it any more.
         let state = tempfile::Builder::new().prefix("engine-").tempdir().context("making a state directory")?.keep();
         let at = |name: &str| state.join(name).display().to_string();
-        let args = [
+        let mut args = vec![
             format!("--data-root={}", at("data")),
             format!("--exec-root={}", at("exec")),
             format!("--pidfile={}", at("pid")),
@@ -40,8 +47,11 @@ impl Engine {
             "--bridge=none".to_owned(),
             "--iptables=false".to_owned(),
             "--ip6tables=false".to_owned(),
-            format!("--add-runtime={LIMITED}={}", built("limited-runc")?.display()),
         ];
+        for (runtime, program) in RUNTIMES {
+            symlink(built("limited-runtime")?, state.join(program)).context("naming a runtime")?;
+            args.push(format!("--add-runtime={runtime}={}", at(program)));
+        }
         fs::write(state.join("daemon.json"), "{}").context("writing the engine's configuration")?;
         let ward = Ward { cgroups: Some(mode), engine: true, directory: Some(state.clone()) };
         let program = program("dockerd")?;

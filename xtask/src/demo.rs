@@ -8,7 +8,7 @@ use nix::sys::wait::WaitStatus;
 
 use crate::setup::Group;
 use crate::supervise::supervise;
-use crate::{repo, setup};
+use crate::{cgroups, repo, setup};
 
 /// Sets up, builds, and tells the story.
 pub fn run() -> Result<()> {
@@ -21,6 +21,7 @@ pub fn run() -> Result<()> {
     // In one go: apart, the two would have their dependencies with different features, and be compiled twice.
     let build = ["build", "--quiet", "--release", "--package", "auditor", "--package", "tests", "--bins"];
     repo::run(repo::command("cargo").args(build))?;
+    cgroups::ensure_mounted()?;
     let status = supervise(repo::command(repo::target().join("release/demo")))?;
     match status {
         WaitStatus::Exited(_, 0) => Ok(()),

@@ -2,6 +2,7 @@
 
 mod bench;
 mod build_ebpf;
+mod cgroups;
 mod demo;
 mod repo;
 mod setup;

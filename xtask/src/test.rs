@@ -7,7 +7,7 @@ use nix::sys::wait::WaitStatus;
 
 use crate::setup::Group;
 use crate::supervise::supervise;
-use crate::{build_ebpf, repo, setup};
+use crate::{build_ebpf, cgroups, repo, setup};
 
 /// Sets up, checks, and runs the tests. `full`: the kernel object is rebuilt from nothing, and the tests of the whole
 /// run a second time with the daemon as it is shipped.
@@ -25,6 +25,7 @@ pub fn run(full: bool) -> Result<()> {
     step("building", &["build", "--quiet", "--workspace", "--bins"])?;
     step("tests of the parts", &["test", "--no-fail-fast", "--workspace", "--exclude", "tests"])?;
     step("building the tests of the whole", &["test", "--quiet", "--no-run", "--package", "tests"])?;
+    cgroups::ensure_mounted()?;
     whole(None)?;
     if full {
         step("building as it is shipped", &["build", "--quiet", "--release", "--package", "auditor"])?;

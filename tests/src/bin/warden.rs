@@ -160,7 +160,7 @@ fn enter_namespace(layout: Cgroups) -> Result<()> {
         Cgroups::Unified if is_unified => Ok(()),
         Cgroups::Unified => mount_at(Some("none"), root, Some("cgroup2"), MsFlags::empty(), None),
         Cgroups::Hybrid if is_unified => mount_hybrid(root),
-        Cgroups::Hybrid => Ok(()),
+        Cgroups::Hybrid => hide_controllers(&root.join("unified")),
     }
 }
 
@@ -178,6 +178,7 @@ fn mount_hybrid(root: &Path) -> Result<()> {
         }
     }
     mount_cgroup(root, "unified", "cgroup2", None)?;
+    hide_controllers(&root.join("unified"))?;
     for controllers in hierarchies {
         match controllers.strip_prefix("name=") {
             Some(name) => mount_cgroup(root, name, "cgroup", Some(&format!("none,{controllers}")))?,
@@ -185,6 +186,12 @@ fn mount_hybrid(root: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// In that layout version 2 has no controllers, and crun insists on it. Here some may be left for it.
+fn hide_controllers(unified: &Path) -> Result<()> {
+    let controllers = unified.join("cgroup.controllers");
+    mount_at(Some("/dev/null"), &controllers, None, MsFlags::MS_BIND, None)
 }
 
 fn mount_cgroup(root: &Path, name: &str, kind: &str, options: Option<&str>) -> Result<()> {
