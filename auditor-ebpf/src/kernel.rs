@@ -44,6 +44,9 @@ pub const SIGKILL: i32 = 9;
 /// SIGSYS on every architecture that is counted here.
 pub const SIGSYS: i32 = 31;
 
+/// `PF_KTHREAD` (`include/linux/sched.h`): such a task has no user registers.
+pub const PF_KTHREAD: u32 = 0x0020_0000;
+
 /// A task, with the questions that the programs ask about it.
 #[derive(Clone, Copy)]
 pub struct Task(*mut task_struct);
@@ -75,7 +78,18 @@ impl Task {
     /// Whether seccomp looks at this task's calls.
     #[inline(always)]
     pub fn is_filtered(self) -> bool {
-        self.field::<i32>(offset!(task_seccomp_mode)) != SECCOMP_MODE_DISABLED
+        self.seccomp_mode() != SECCOMP_MODE_DISABLED
+    }
+
+    #[inline(always)]
+    pub fn seccomp_mode(self) -> i32 {
+        self.field(offset!(task_seccomp_mode))
+    }
+
+    /// When it was made: `CLOCK_BOOTTIME` in nanoseconds.
+    #[inline(always)]
+    pub fn start_ns(self) -> u64 {
+        self.field(offset!(task_start_boottime))
     }
 
     #[inline(always)]
@@ -141,7 +155,7 @@ impl Task {
     /// Whether a filter has sentenced it: `SECCOMP_MODE_DEAD` (`kernel/seccomp.c`, Linux 5.17 and newer).
     #[inline(always)]
     pub fn is_sentenced(self) -> bool {
-        self.field::<i32>(offset!(task_seccomp_mode)) == SECCOMP_MODE_DEAD
+        self.seccomp_mode() == SECCOMP_MODE_DEAD
     }
 
     #[inline(always)]

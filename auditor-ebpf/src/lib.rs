@@ -192,6 +192,104 @@ pub struct Flow {
     pub lost: u64,
 }
 
+/// Instructions of the longest filter (`BPF_MAXINSNS` in `include/uapi/linux/bpf_common.h`).
+pub const MAX_INSTRUCTIONS: usize = 4096;
+/// Filters of a chain that are read, newest first. That there are more is told.
+pub const CHAIN_DEPTH: u32 = 64;
+/// Filters that are copied for one slot in one reading. That there are more is told.
+pub const READ_SHARE_FILTERS: u32 = 512;
+/// Instructions that are copied for one slot in one reading, but for the filter that exceeds them. The kernel allows a
+/// chain 32,768 (`MAX_INSNS_PER_PATH` in `kernel/seccomp.c`).
+pub const READ_SHARE_INSTRUCTIONS: u32 = 131_072;
+/// Size of the ring of [`FilterCopy`]s, in bytes: the longest chain of all fits four times.
+pub const COPY_RING_BYTES: u32 = 1024 * 1024;
+
+/// What the daemon wants read.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct Reading {
+    /// Number of this reading, never the one before.
+    pub nr: u32,
+    /// The slot whose tasks are asked for, and one; 0 for all.
+    pub only_slot_plus_1: u32,
+}
+
+/// How much of a reading a slot has had.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct ReadShare {
+    /// The reading that the rest is about.
+    pub reading: u32,
+    /// Filters copied.
+    pub filters: u32,
+    /// Their instructions.
+    pub instructions: u32,
+    /// Keeps the size a multiple of 8.
+    pub padding: u32,
+}
+
+/// Bit of [`TaskFilters::state`]: the task got or lost a filter while it was read.
+pub const READ_CHANGED: u32 = 1;
+/// Bit of [`TaskFilters::state`]: there was no room for one of its filters; there may be at the next attempt.
+pub const READ_NO_ROOM: u32 = 2;
+/// Bit of [`TaskFilters::state`]: enough has been copied for its slot, and one of its filters was not.
+pub const READ_OUT_OF_SHARE: u32 = 4;
+
+/// One task, and which filters it has.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct TaskFilters {
+    /// The container's outermost cgroup, as in [`Slot::cgroup_id`].
+    pub cgroup_id: u64,
+    /// `task_struct.start_boottime`: with the thread's number it names a task.
+    pub start_ns: u64,
+    /// Address of its newest filter; 0 for none.
+    pub head: u64,
+    /// Slot.
+    pub slot: u32,
+    /// Process, in the host's numbers.
+    pub pid: u32,
+    /// Thread, in the host's numbers.
+    pub tid: u32,
+    /// Process, in the numbers of the innermost pid namespace that it is in.
+    pub inner_pid: u32,
+    /// Thread, in the same numbers.
+    pub inner_tid: u32,
+    /// `task_struct.seccomp.mode`.
+    pub mode: u32,
+    /// `task_struct.seccomp.filter_count`.
+    pub filter_count: u32,
+    /// The `READ_` bits.
+    pub state: u32,
+    /// The thread's name, NUL-terminated.
+    pub comm: [u8; COMM_LEN],
+}
+
+/// Bit of [`FilterCopy::flags`]: the kernel keeps the program as it was installed, and it follows.
+pub const FILTER_HAS_PROGRAM: u32 = 1;
+/// Bit of [`FilterCopy::flags`]: it has a supervisor (`SECCOMP_FILTER_FLAG_NEW_LISTENER`).
+pub const FILTER_HAS_LISTENER: u32 = 2;
+
+/// One filter. Its instructions, 8 bytes each (`struct sock_filter`), follow.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct FilterCopy {
+    /// Where the kernel has it.
+    pub address: u64,
+    /// Address of the filter before it; 0 for none.
+    pub prev: u64,
+    /// [`TaskFilters::start_ns`] of the task that it was copied from.
+    pub anchor_start_ns: u64,
+    /// The thread of that task.
+    pub anchor_tid: u32,
+    /// Instructions.
+    pub len: u32,
+    /// The `FILTER_HAS_` bits.
+    pub flags: u32,
+    /// Keeps the size a multiple of 8.
+    pub padding: u32,
+}
+
 /// The slot is in nobody's hands, or in the queue of free slots.
 pub const SLOT_FREE: u32 = 0;
 /// A container is counted in it.
@@ -271,6 +369,9 @@ pub const LOST_KINDS: u32 = 7;
 /// always-allowed calls have meaningless ones behind its last call (`seccomp_cache_prepare_bitmap`).
 pub const NRS_IN_EVERY_KERNEL: u32 = 449;
 
+/// The offset of a field that this kernel lacks and that the counting programs can do without.
+pub const ABSENT: u32 = u32::MAX;
+
 /// Byte offsets of the kernel's fields, filled in from BTF at load time. A field's own documentation says which it is.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -338,6 +439,16 @@ pub struct Offsets {
     pub filter_prev: u32,
     /// `seccomp_filter.notif`.
     pub filter_notif: u32,
+    /// `task_struct.start_boottime`.
+    pub task_start_boottime: u32,
+    /// `seccomp_filter.prog`, or [`ABSENT`].
+    pub filter_prog: u32,
+    /// `bpf_prog.orig_prog`, or [`ABSENT`].
+    pub prog_orig_prog: u32,
+    /// `sock_fprog_kern.len`, or [`ABSENT`].
+    pub fprog_len: u32,
+    /// `sock_fprog_kern.filter`, or [`ABSENT`].
+    pub fprog_filter: u32,
     /// `css_set.dfl_cgrp`.
     pub css_set_dfl_cgrp: u32,
     /// `cgroup.kn`.
@@ -390,6 +501,11 @@ impl Offsets {
         filter_allow_compat: u32::MAX,
         filter_prev: u32::MAX,
         filter_notif: u32::MAX,
+        task_start_boottime: u32::MAX,
+        filter_prog: u32::MAX,
+        prog_orig_prog: u32::MAX,
+        fprog_len: u32::MAX,
+        fprog_filter: u32::MAX,
         css_set_dfl_cgrp: u32::MAX,
         cgroup_kn: u32::MAX,
         cgroup_root: u32::MAX,
@@ -411,5 +527,9 @@ const _: () = {
     assert!(size_of::<Filter>() == 8 + 2 * BITMAP_WORDS * 8);
     assert!(size_of::<Refusal>() == 136);
     assert!(size_of::<Flow>() == 64);
+    assert!(size_of::<Reading>() == 8);
+    assert!(size_of::<ReadShare>() == 16);
+    assert!(size_of::<TaskFilters>() == 72);
+    assert!(size_of::<FilterCopy>() == 40);
     assert!(size_of::<Event>() == 16 + CGROUP_NAME_LEN);
 };

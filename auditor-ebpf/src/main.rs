@@ -16,6 +16,8 @@ mod kernel;
 #[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
+mod read_filters;
+#[cfg(target_arch = "bpf")]
 mod refusal;
 #[cfg(target_arch = "bpf")]
 mod sched_process_exit;

@@ -4,8 +4,8 @@ use core::ffi::c_void;
 use core::ptr;
 
 use auditor_ebpf::{
-    DenialCount, DenialKey, Event, Filter, Flow, ForeignCounts, ForeignKey, LOST_KINDS, NativeCounts, Offsets, Refusal,
-    Slot,
+    DenialCount, DenialKey, Event, Filter, FilterCopy, Flow, ForeignCounts, ForeignKey, LOST_KINDS, MAX_INSTRUCTIONS,
+    NativeCounts, Offsets, ReadShare, Reading, Refusal, Slot,
 };
 use aya_ebpf::bindings::bpf_map_type::BPF_MAP_TYPE_TASK_STORAGE;
 use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, BPF_LOCAL_STORAGE_GET_F_CREATE, task_struct};
@@ -61,6 +61,26 @@ pub static REFUSALS: RingBuf<Refusal, { auditor_ebpf::REFUSAL_RING_BYTES as usiz
 #[btf_map]
 pub static FLOWS: Array<Flow, 1> = Array::new();
 
+/// What `read_filters` is to read.
+#[btf_map]
+pub static READING: Array<Reading, 1> = Array::new();
+
+/// Addresses of the filters that were copied in this reading. Emptied by the daemon.
+#[btf_map]
+pub static KNOWN_FILTERS: HashMap<u64, u8, 1, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
+
+/// Slot -> how much of a reading it has had.
+#[btf_map]
+pub static SHARES: Array<ReadShare, 1> = Array::new();
+
+/// Where a filter is put together before it is sent.
+#[btf_map]
+pub static COPY: Array<FilterBuffer, 1> = Array::new();
+
+/// Filters on their way to the daemon, which empties the ring while the iterator stands.
+#[btf_map]
+pub static COPIES: RingBuf<FilterBuffer, { auditor_ebpf::COPY_RING_BYTES as usize }> = RingBuf::new();
+
 /// The slot of the cgroup that this CPU counted last.
 #[btf_map]
 pub static LAST_CGROUP: PerCpuArray<LastCgroup, 1> = PerCpuArray::new();
@@ -77,6 +97,15 @@ pub static TASKS: TaskStorage<TaskCall> = TaskStorage::new();
 /// Offsets of kernel fields, constant from the verifier's point of view.
 #[unsafe(no_mangle)]
 pub static OFFSETS: Offsets = Offsets::UNKNOWN;
+
+/// Room for the longest filter.
+#[repr(C)]
+pub struct FilterBuffer {
+    /// What is known of it.
+    pub filter: FilterCopy,
+    /// Its instructions.
+    pub instructions: [u64; MAX_INSTRUCTIONS],
+}
 
 /// An answer of [`CGROUPS`] and the generation it is valid in.
 #[repr(C)]

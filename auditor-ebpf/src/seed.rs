@@ -6,7 +6,7 @@ use aya_ebpf::bindings::task_struct;
 use aya_ebpf::helpers::generated::bpf_task_pt_regs;
 
 use crate::cgroup_slot;
-use crate::kernel::{Task, field, offset};
+use crate::kernel::{PF_KTHREAD, Task, field, offset};
 use crate::maps::TASKS;
 use crate::sys_enter::note_filter;
 
@@ -16,9 +16,6 @@ pub struct TaskIteration {
     meta: *const u8,
     task: *mut task_struct,
 }
-
-/// `PF_KTHREAD` (`include/linux/sched.h`): such a task has no user registers.
-const PF_KTHREAD: u32 = 0x0020_0000;
 
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task")]

@@ -6,6 +6,7 @@ use std::path::Path;
 
 pub mod auditord;
 pub mod cage;
+pub mod counting;
 pub mod engine;
 pub mod groundtruth;
 pub mod http;

@@ -2,42 +2,17 @@
 //! Needs root and a kernel that takes the programs; fails without.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use auditor::container::CgroupId;
 use auditor::counters::{Counters, Tally};
-use auditor::kernel::{Kernel, KernelEvent, SlotNr, SlotState};
+use auditor::kernel::{Kernel, KernelEvent, SlotState};
 use auditor::syscall::{Abi, SyscallNr};
 use tests::cage::{Cage, output_of, start_in};
+use tests::counting::{alone, counters_of, counting, slot_of};
 use tests::groundtruth::{self, Issued, Key};
 use tests::process::wait_for;
-
-/// A control group named as a container's takes a slot of every kernel half that runs: tests that count slots need
-/// the machine for themselves, and so one test runs at a time.
-static ALONE: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn counting() -> Result<Kernel> {
-    let mut kernel = Kernel::load(64)?;
-    kernel.attach(Vec::new)?;
-    Ok(kernel)
-}
-
-fn slot_of(kernel: &Kernel, cgroup: CgroupId) -> Result<SlotNr> {
-    let owners = kernel.owners()?;
-    let found = owners.iter().find(|(_, owner)| owner.cgroup == cgroup);
-    found.map(|(slot, _)| *slot).with_context(|| format!("cgroup {} has no slot", cgroup.0))
-}
-
-fn counters_of(kernel: &Kernel, cgroup: CgroupId) -> Result<Counters> {
-    let slot = slot_of(kernel, cgroup)?;
-    Ok(kernel.counters(&BTreeSet::from([slot]))?.remove(&slot).unwrap_or_default())
-}
 
 fn tally(counters: &Counters, key: &Key) -> Result<Tally> {
     let abi: Abi = key.0.parse().ok().with_context(|| format!("the ABI {}", key.0))?;

@@ -4,6 +4,7 @@ mod bitmap;
 mod decode;
 mod empty;
 mod error;
+mod filters;
 mod offset;
 mod program;
 mod record;
@@ -18,6 +19,7 @@ use auditor_ebpf::{EVENT_NO_SLOT, EVENT_SLOT_REMOVED, EVENT_SLOT_TAKEN};
 pub use bitmap::Bitmap;
 pub use empty::EmptyPair;
 pub use error::KernelError;
+pub use filters::{Chain, FilterId, FilterReading, FilterScope, InstalledFilter, SeccompMode, TaskFilters};
 pub use offset::VMLINUX_BTF;
 pub use program::ProgramStatus;
 pub use refusal::{EventCounts, Refusal, RefusalKind};
@@ -36,7 +38,7 @@ use tokio::io::unix::AsyncFd;
 
 use record::{
     DenialCountRecord, DenialKeyRecord, FilterRecord, FlowRecord, ForeignCountsRecord, ForeignKeyRecord,
-    NativeCountsRecord, OffsetsRecord, SlotRecord,
+    NativeCountsRecord, OffsetsRecord, ReadingRecord, SlotRecord,
 };
 
 use crate::container::CgroupId;
@@ -122,6 +124,13 @@ pub struct Kernel {
     flows: Array<MapData, FlowRecord>,
     /// By slot: what its refusals said so far of those that were not sent.
     unsent: Vec<refusal::Unsent>,
+    reading: Array<MapData, ReadingRecord>,
+    known_filters: HashMap<MapData, u64, u8>,
+    copies: RingBuf<MapData>,
+    /// Number of the latest reading of filters.
+    readings: u32,
+    /// Why filters cannot be read, where they cannot.
+    no_filters: Option<String>,
     log: EbpfLogger<&'static dyn Log>,
 }
 
@@ -130,6 +139,10 @@ const CGROUPS_PER_SLOT: u32 = 16;
 /// Foreign and denied calls that fit for every slot on average; entries take memory only when they are used, their
 /// table 16 bytes each. One container can have some 2,000 of the one and 12,000 of the other if it sets out to.
 const RARE_CALLS_PER_SLOT: u32 = 64;
+/// Filters that fit in one reading for every slot on average; entries take memory only when they are used.
+const FILTERS_PER_SLOT: u32 = 64;
+/// So many fit however few slots there are.
+const FILTERS: u32 = 4096;
 /// So many fit however few slots there are.
 const RARE_CALLS: u32 = 65_536;
 
@@ -155,10 +168,13 @@ impl Kernel {
             .map_max_entries("FILTERS", slot_count)
             .map_max_entries("SLOT_LOST", slot_count)
             .map_max_entries("FLOWS", slot_count)
+            .map_max_entries("SHARES", slot_count)
+            .map_max_entries("KNOWN_FILTERS", slot_count.saturating_mul(FILTERS_PER_SLOT).max(FILTERS))
             .map_max_entries("REFUSALS", refusal::ring_bytes(slot_count))
             .load(OBJECT)
             .map_err(|error| KernelError::from_load(&error))?;
         program::load_all(&mut ebpf, &btf)?;
+        let no_filters = program::load_iterator(&mut ebpf, &btf, filters::READ_FILTERS).err();
         let mut kernel = Self {
             cgroups: take(&mut ebpf, "CGROUPS")?,
             free_slots: take(&mut ebpf, "FREE_SLOTS")?,
@@ -173,6 +189,11 @@ impl Kernel {
             events: take(&mut ebpf, "EVENTS")?,
             refusals: take(&mut ebpf, "REFUSALS")?,
             flows: take(&mut ebpf, "FLOWS")?,
+            reading: take(&mut ebpf, "READING")?,
+            known_filters: take(&mut ebpf, "KNOWN_FILTERS")?,
+            copies: take(&mut ebpf, "COPIES")?,
+            readings: 0,
+            no_filters: no_filters.map(|error| error.to_string()),
             unsent: vec![refusal::Unsent::default(); slot_count as usize],
             log: EbpfLogger::init(&mut ebpf).map_err(|error| KernelError::map("AYA_LOGS", &error))?,
             ebpf,

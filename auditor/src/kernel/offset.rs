@@ -1,6 +1,6 @@
 //! Where the running kernel keeps the fields that the programs read: from its BTF, at load time.
 
-use auditor_ebpf::Offsets;
+use auditor_ebpf::{ABSENT, Offsets};
 use btf_rs::{Btf, BtfType, Type};
 
 use super::KernelError;
@@ -70,6 +70,12 @@ pub fn read_offsets() -> Result<Offsets, KernelError> {
         filter_allow_compat: at("seccomp_filter", "cache.allow_compat").or_else(|_| at("seccomp_filter", "cache"))?,
         filter_prev: at("seccomp_filter", "prev")?,
         filter_notif: at("seccomp_filter", "notif")?,
+        task_start_boottime: at("task_struct", "start_boottime")?,
+        // Without these no filter can be read, and everything else works.
+        filter_prog: at("seccomp_filter", "prog").unwrap_or(ABSENT),
+        prog_orig_prog: at("bpf_prog", "orig_prog").unwrap_or(ABSENT),
+        fprog_len: at("sock_fprog_kern", "len").unwrap_or(ABSENT),
+        fprog_filter: at("sock_fprog_kern", "filter").unwrap_or(ABSENT),
         css_set_dfl_cgrp: at("css_set", "dfl_cgrp")?,
         cgroup_kn: at("cgroup", "kn")?,
         cgroup_root: at("cgroup", "root")?,

@@ -38,8 +38,13 @@ pub fn load_all(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), KernelError> {
     for name in BEFORE_SEED.into_iter().chain(AFTER_SEED) {
         tracepoint(ebpf, name)?.load(name, btf).map_err(|error| KernelError::from_load(&error))?;
     }
-    let seed: &mut Iter = typed(ebpf, SEED)?;
-    seed.load("task", btf).map_err(|error| KernelError::from_load(&error))
+    load_iterator(ebpf, btf, SEED)
+}
+
+/// Has the verifier check a task iterator.
+pub fn load_iterator(ebpf: &mut Ebpf, btf: &Btf, name: &'static str) -> Result<(), KernelError> {
+    let iterator: &mut Iter = typed(ebpf, name)?;
+    iterator.load("task", btf).map_err(|error| KernelError::from_load(&error))
 }
 
 /// Attaches the named programs, in order.

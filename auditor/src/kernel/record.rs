@@ -1,8 +1,8 @@
 //! The shared structures as aya wants them: plain old data.
 
 use auditor_ebpf::{
-    CGROUP_NAME_LEN, DenialCount, DenialKey, Event, Filter, Flow, ForeignCounts, ForeignKey, NativeCounts, Offsets,
-    Refusal, Slot,
+    CGROUP_NAME_LEN, DenialCount, DenialKey, Event, Filter, FilterCopy, Flow, ForeignCounts, ForeignKey, NativeCounts,
+    Offsets, Reading, Refusal, Slot, TaskFilters,
 };
 use aya::Pod;
 
@@ -26,6 +26,7 @@ plain_old_data!(
     ForeignKeyRecord(ForeignKey),
     NativeCountsRecord(NativeCounts),
     OffsetsRecord(Offsets),
+    ReadingRecord(Reading),
     SlotRecord(Slot),
 );
 
@@ -39,10 +40,27 @@ pub fn parse_event(bytes: &[u8]) -> Option<Event> {
 
 /// Reads a refusal out of the ring's bytes; `None` when there are too few of them.
 pub fn parse_refusal(bytes: &[u8]) -> Option<Refusal> {
-    if bytes.len() < size_of::<Refusal>() {
-        return None;
-    }
-    // SAFETY: there are enough bytes; the structure is `repr(C)`, made of integers alone, and valid for every bit
-    // pattern.
-    Some(unsafe { bytes.as_ptr().cast::<Refusal>().read_unaligned() })
+    // SAFETY: the structure is `repr(C)`, made of integers alone, and valid for every bit pattern.
+    unsafe { parse(bytes) }
+}
+
+/// Reads what an iterator says of a task; `None` when there are too few bytes.
+pub fn parse_task(bytes: &[u8]) -> Option<TaskFilters> {
+    // SAFETY: as above.
+    unsafe { parse(bytes) }
+}
+
+/// Reads what is known of a filter out of the ring's bytes; `None` when there are too few of them.
+pub fn parse_copy(bytes: &[u8]) -> Option<FilterCopy> {
+    // SAFETY: as above.
+    unsafe { parse(bytes) }
+}
+
+/// Reads a structure from the first of the bytes.
+///
+/// # Safety
+/// It must be valid for every bit pattern.
+unsafe fn parse<T>(bytes: &[u8]) -> Option<T> {
+    // SAFETY: there are enough bytes, wherever they lie; the rest is the caller's promise.
+    (bytes.len() >= size_of::<T>()).then(|| unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
 }

@@ -7,8 +7,9 @@ use anyhow::{Context as _, Error, Result, bail};
 use crate::raw::Abi;
 
 const LOAD_WORD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
+pub const LOAD_IMMEDIATE: u16 = 0x00; // BPF_LD | BPF_IMM
 const JUMP_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
-const RETURN: u16 = 0x06; // BPF_RET | BPF_K
+pub const RETURN: u16 = 0x06; // BPF_RET | BPF_K
 
 // Offsets in `struct seccomp_data`.
 const NR: u32 = 0;
@@ -105,16 +106,16 @@ pub enum Reach {
 
 /// Installs a filter of these rules that allows everything else.
 pub fn install(rules: &[Rule], reach: Reach) -> Result<()> {
-    load(rules, if reach == Reach::Process { libc::SECCOMP_FILTER_FLAG_TSYNC } else { 0 }).map(drop)
+    load(&mut assemble(rules)?, if reach == Reach::Process { libc::SECCOMP_FILTER_FLAG_TSYNC } else { 0 }).map(drop)
 }
 
 /// Installs a filter on this thread and gives the file by which its supervisor answers.
 pub fn install_supervised(rules: &[Rule]) -> Result<i32> {
-    load(rules, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER)
+    load(&mut assemble(rules)?, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER)
 }
 
-fn load(rules: &[Rule], flags: u64) -> Result<i32> {
-    let mut program = assemble(rules)?;
+/// Installs a program on this thread. Gives the file that a listener's flag asks for.
+pub fn load(program: &mut [libc::sock_filter], flags: u64) -> Result<i32> {
     let filter = libc::sock_fprog {
         len: u16::try_from(program.len()).context("a filter of more than 65535 instructions")?,
         filter: program.as_mut_ptr(),
@@ -158,7 +159,7 @@ fn assemble(rules: &[Rule]) -> Result<Vec<libc::sock_filter>> {
     Ok(program)
 }
 
-const fn statement(code: u16, k: u32) -> libc::sock_filter {
+pub const fn statement(code: u16, k: u32) -> libc::sock_filter {
     libc::sock_filter { code, jt: 0, jf: 0, k }
 }
 

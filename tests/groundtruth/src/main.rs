@@ -8,14 +8,18 @@
 //! groundtruth trace emulate|cancel|skip|pass CALL...
 //! groundtruth dispatch CALL...
 //! groundtruth enter FILE PROGRAM ARG...    writes itself into a cgroup.procs and becomes the program, nothing between
+//! groundtruth wants RULE... CALL6...        makes each call in a thread of its own that says who it is
+//! groundtruth hold LENGTH,... [LENGTH,...]...  puts filters on itself and on threads, and sleeps
+//! groundtruth churn MILLISECONDS            starts and ends processes with filters of their own
+//! groundtruth dump TID                      prints a thread's filters as ptrace has them
 //! groundtruth none                          does nothing
 //! groundtruth stats                         the kernel measures eBPF programs until standard input ends
 //! groundtruth inflight THREADS MILLISECONDS [RULE...]   calls that take their time
 //! groundtruth clock CALLS [RULE...]      nanoseconds a call
 //! ```
-//! CALL is `[ABI:]NR[@ARG][*COUNT]`, a RULE `[ABI:]NR[@ARG]=ACTION`. The libraries below make calls of their own, which
+//! CALL is `[ABI:]NR[@ARG][*COUNT]`, CALL6 `[ABI:]NR(HEX,HEX,...)`, a RULE `[ABI:]NR[@ARG]=ACTION`. The libraries below make calls of their own, which
 //! are not counted: to be compared for equality, take numbers that they never use (`getsid`, `times`, ...).
-//! All scenarios but the last four end with a line of JSON: what was issued, and what our own filters made of it.
+//! All scenarios but the last eight end with a line of JSON: what was issued, and what our own filters made of it.
 
 mod clock;
 mod die;
@@ -23,9 +27,11 @@ mod dispatch;
 mod elf32;
 mod filter;
 mod raw;
+mod stack;
 mod supervise;
 mod table;
 mod traced;
+mod wants;
 mod work;
 
 use std::ffi::CString;
@@ -68,6 +74,20 @@ fn run(args: &[String]) -> Result<()> {
     }
     if scenario == "inflight" {
         return in_flight(args);
+    }
+    if scenario == "wants" {
+        return wants::run(args);
+    }
+    if scenario == "hold" {
+        return stack::hold(args);
+    }
+    if scenario == "churn" {
+        let [milliseconds] = args else { bail!("churn MILLISECONDS") };
+        return stack::churn(milliseconds.parse()?);
+    }
+    if scenario == "dump" {
+        let [tid] = args else { bail!("dump TID") };
+        return stack::dump(tid.parse()?);
     }
     if scenario == "clock" {
         return clock::run(args);

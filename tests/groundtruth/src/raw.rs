@@ -1,6 +1,7 @@
 //! System calls by number, in the three calling conventions of an x86-64 kernel.
 
 use std::arch::asm;
+use std::sync::atomic::AtomicU64;
 
 /// The marker of the x32 convention in a call's number.
 const X32: u64 = 0x4000_0000;
@@ -78,6 +79,35 @@ pub fn call3(abi: Abi, nr: u32, args: [i64; 3]) -> i64 {
     // The 32-bit way gives a 32-bit result.
     #[expect(clippy::cast_possible_truncation, reason = "the upper half is not part of a 32-bit result")]
     if abi == Abi::I386 { i64::from(result as i32) } else { result }
+}
+
+/// Issues one call with all six arguments, and notes first where the program will be then: behind the instruction that
+/// enters the kernel.
+pub fn call6(abi: Abi, nr: u32, args: [u64; 6], place: &AtomicU64) -> i64 {
+    let number = abi.wire_nr(nr);
+    let result: i64;
+    match abi {
+        Abi::X86_64 | Abi::X32 => {
+            // SAFETY: the caller names calls that touch no memory of ours.
+            unsafe {
+                asm!("lea r11, [rip + 2f]", "mov [r12], r11", "syscall", "2:", in("r12") place.as_ptr(),
+                    inlateout("rax") number => result, in("rdi") args[0], in("rsi") args[1], in("rdx") args[2],
+                    in("r10") args[3], in("r8") args[4], in("r9") args[5], lateout("rcx") _, lateout("r11") _,
+                    options(nostack));
+            }
+        }
+        Abi::I386 => {
+            // SAFETY: as above; rbx and rbp are the compiler's, so they are put back.
+            unsafe {
+                asm!("push rbx", "push rbp", "lea rbx, [rip + 2f]", "mov [r12], rbx", "mov rbx, r13", "mov rbp, r14",
+                    "int 0x80", "2:", "pop rbp", "pop rbx", in("r12") place.as_ptr(), in("r13") args[0],
+                    in("r14") args[5], inlateout("rax") number => result, in("rcx") args[1], in("rdx") args[2],
+                    in("rsi") args[3], in("rdi") args[4], lateout("r8") _, lateout("r9") _, lateout("r10") _,
+                    lateout("r11") _);
+            }
+        }
+    }
+    result
 }
 
 /// A vfork whose child issues one call `count` times and ends. Gives the child's process id, or -errno.
