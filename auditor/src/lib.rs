@@ -9,6 +9,7 @@ pub mod container;
 pub mod control;
 pub mod counters;
 pub mod daemon;
+pub mod denial;
 pub mod docker;
 pub mod doctor;
 pub mod filter;

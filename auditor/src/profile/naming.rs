@@ -1,0 +1,83 @@
+//! Which rules of a profile are about a call, and which of them hold for its arguments.
+
+use super::evaluate::{chains, same_action};
+use super::multiplex::door;
+use super::policy::Chain;
+use super::{Action, ArgCondition, Decision, Operator, Profile};
+use crate::syscall::{self, Abi, SyscallNr};
+
+/// A rule that names a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Naming {
+    /// Its place in the profile's rules.
+    pub rule: usize,
+    /// The name by which it does: the call's own, or that of a call that comes through this one's door.
+    pub name: String,
+    /// What it does.
+    pub decision: Decision,
+    /// Whether it has conditions on arguments.
+    pub conditional: bool,
+    /// Whether they hold.
+    pub holds: bool,
+    /// Whether the runtime passes over it, for it does what is done anyway.
+    pub idle: bool,
+}
+
+impl ArgCondition {
+    /// Whether it holds, the arguments being those of a wide ABI or cut to 32 bits as the condition is.
+    #[must_use]
+    pub fn holds(&self, args: &[u64; 6]) -> bool {
+        let argument = usize::try_from(self.index).ok().and_then(|index| args.get(index)).copied().unwrap_or(0);
+        match self.operator {
+            Operator::NotEqual => argument != self.value,
+            Operator::Less => argument < self.value,
+            Operator::LessOrEqual => argument <= self.value,
+            Operator::Equal => argument == self.value,
+            Operator::GreaterOrEqual => argument >= self.value,
+            Operator::Greater => argument > self.value,
+            Operator::MaskedEqual => argument & self.value == self.value_two & self.value,
+        }
+    }
+}
+
+impl Profile {
+    /// The rules that name a call, in their order.
+    #[must_use]
+    pub fn rules_naming(&self, abi: Abi, nr: SyscallNr, args: &[u64; 6]) -> Vec<Naming> {
+        let default = (self.default_action, self.default_errno);
+        let mut found = Vec::new();
+        for (at, rule) in self.rules.iter().enumerate() {
+            for name in &rule.names {
+                let inside = door(abi, name).filter(|(door, _)| *door == nr);
+                if inside.is_none() && syscall::number(abi, name) != Some(nr) {
+                    continue;
+                }
+                let holds = |chain: &Chain| match inside {
+                    Some((_, number)) => {
+                        args[0] == number && chain.conditions.iter().all(|one| one.index == 0 || one.holds(args))
+                    }
+                    None => chain.conditions.iter().all(|condition| condition.holds(args)),
+                };
+                let chains = chains(rule, abi);
+                let Some(decision) = chains.first().map(|chain| chain.decision) else { continue };
+                found.push(Naming {
+                    rule: at,
+                    name: name.clone(),
+                    decision,
+                    conditional: inside.is_some() || chains.iter().any(|chain| !chain.conditions.is_empty()),
+                    holds: chains.iter().any(holds),
+                    idle: same_action((rule.action, rule.errno), default),
+                });
+            }
+        }
+        found
+    }
+}
+
+impl Action {
+    /// Whether a program is told that there is no such call, so that it does without: what an older kernel says.
+    #[must_use]
+    pub fn says_no_such_call(self, errno: Option<u16>) -> bool {
+        matches!(self, Self::Errno | Self::Trace) && errno == Some(super::policy::ENOSYS)
+    }
+}
