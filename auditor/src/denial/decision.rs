@@ -120,7 +120,8 @@ pub fn explain(call: &Call, seen: Seen, declared: Option<Declared<'_>>) -> Expla
 }
 
 /// What the declared profile does to the call; more than one where rules overlap.
-fn declared_decisions(call: &Call, policy: &Policy) -> Vec<Decision> {
+#[must_use]
+pub fn declared_decisions(call: &Call, policy: &Policy) -> Vec<Decision> {
     match &*policy.entry(call.abi, call.nr) {
         Entry::Always(decision) => vec![*decision],
         Entry::Chains(chains) => {
@@ -214,6 +215,16 @@ impl DecidedBy {
             Self::AnotherFilter => "another_filter",
             Self::Supervisor => "supervisor",
             Self::Unknown => "unknown",
+        }
+    }
+
+    /// The rules of the profile that decided, or whose conditions did not hold.
+    #[must_use]
+    pub fn rules(&self) -> Vec<usize> {
+        match self {
+            Self::Rule(rule) => vec![*rule],
+            Self::Default(missed) => missed.clone(),
+            _ => Vec::new(),
         }
     }
 

@@ -49,13 +49,15 @@ impl Profile {
         for (at, rule) in self.rules.iter().enumerate() {
             for name in &rule.names {
                 let inside = door(abi, name).filter(|(door, _)| *door == nr);
-                if inside.is_none() && syscall::number(abi, name) != Some(nr) {
+                let meant = match inside {
+                    Some((_, number)) => args[0] == number,
+                    None => syscall::number(abi, name) == Some(nr),
+                };
+                if !meant {
                     continue;
                 }
                 let holds = |chain: &Chain| match inside {
-                    Some((_, number)) => {
-                        args[0] == number && chain.conditions.iter().all(|one| one.index == 0 || one.holds(args))
-                    }
+                    Some(_) => chain.conditions.iter().all(|one| one.index == 0 || one.holds(args)),
                     None => chain.conditions.iter().all(|condition| condition.holds(args)),
                 };
                 let chains = chains(rule, abi);

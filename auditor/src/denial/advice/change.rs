@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::denial::argument::inner_call;
 use crate::denial::decision::{Call, Declared};
-use crate::profile::{Action, Arch, ArgCondition, Naming, Operator, Profile, Rule};
+use crate::profile::{Action, Arch, ArgCondition, Naming, Operator, Profile, Rule, door, doors};
 use crate::syscall;
+
+/// ENOSYS, in the generic and the x86 and Arm errno tables.
+const ENOSYS: u32 = 38;
 
 /// A change to a profile: what to take out, and what to add.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,8 +18,8 @@ pub struct Change {
     pub remove: Vec<(usize, String)>,
     /// Architectures to add to `architectures`.
     pub architectures: Vec<Arch>,
-    /// A rule to add to `syscalls`.
-    pub add: Option<Rule>,
+    /// Rules to add to `syscalls`.
+    pub add: Vec<Rule>,
 }
 
 /// A change as scripts see it: JSON that fits into the profile.
@@ -41,6 +43,9 @@ pub struct RuleView {
     pub names: Vec<String>,
     /// What is done.
     pub action: String,
+    /// The errno, where another than the usual one is wanted.
+    #[serde(default, rename = "errnoRet", skip_serializing_if = "Option::is_none")]
+    pub errno_ret: Option<u32>,
     /// The conditions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<ConditionView>,
@@ -84,8 +89,9 @@ impl Change {
         let allowed_then = active().any(|rule| rule.decision.action == Action::Allow && rule.holds)
             || (profile.default_action == Action::Allow && !foreign);
         if !allowed_then {
-            change.add = Some(allowing(name, call, profile, &naming));
+            change.add.push(allowing(name, call, profile, &naming));
         }
+        change.add.extend(above_the_stub(&change, call, profile));
         Some(change)
     }
 
@@ -102,7 +108,7 @@ impl Change {
         changed.rules.retain(|rule| !rule.names.is_empty());
         let new = self.architectures.iter().filter(|arch| !profile.architectures.contains(arch));
         changed.architectures.extend(new);
-        changed.rules.extend(self.add.clone());
+        changed.rules.extend(self.add.iter().cloned());
         changed
     }
 
@@ -147,7 +153,7 @@ fn allowing(name: &str, call: &Call, profile: &Profile, naming: &[Naming]) -> Ru
             compared.insert(0);
         }
     }
-    if inner_call(call.abi, call.nr, &call.args).is_some() {
+    if doors(call.abi).contains(&call.nr) {
         compared.insert(0);
     }
     let equal = |index: u32| {
@@ -162,6 +168,23 @@ fn allowing(name: &str, call: &Call, profile: &Profile, naming: &[Naming]) -> Ru
     }
 }
 
+/// The runtime looks for the highest number that a profile names, and does not find those of calls that i386 can also
+/// make by `socketcall` and `ipc`: then a call above has to be named, and refused as if it were not there.
+fn above_the_stub(change: &Change, call: &Call, profile: &Profile) -> Option<Rule> {
+    let behind_a_door = syscall::known_name(call.abi, call.nr).is_some_and(|name| door(call.abi, name).is_some());
+    if !behind_a_door || profile.default_action == Action::Allow {
+        return None;
+    }
+    let changed = change.apply(profile);
+    let highest = changed.rules.iter().flat_map(|rule| &rule.names).filter(|name| door(call.abi, name).is_none());
+    if highest.filter_map(|name| syscall::number(call.abi, name)).max() >= Some(call.nr) {
+        return None;
+    }
+    let above = syscall::all(call.abi).find(|(nr, name)| *nr > call.nr && door(call.abi, name).is_none());
+    let (_, name) = above?;
+    Some(Rule { names: vec![name.to_owned()], action: Action::Errno, errno: Some(ENOSYS), args: Vec::new() })
+}
+
 impl From<&Rule> for RuleView {
     fn from(rule: &Rule) -> Self {
         let condition = |arg: &ArgCondition| ConditionView {
@@ -172,6 +195,7 @@ impl From<&Rule> for RuleView {
         Self {
             names: rule.names.clone(),
             action: rule.action.as_str().to_owned(),
+            errno_ret: rule.errno,
             args: rule.args.iter().map(condition).collect(),
         }
     }

@@ -54,14 +54,6 @@ pub fn decode(abi: Abi, nr: SyscallNr, args: &[u64; COUNT]) -> Vec<Argument> {
     parameters.iter().enumerate().map(argument).collect()
 }
 
-/// The call as it stands in a program: `mkdir(pathname=0x7ffd1000, mode=0755)`.
-#[must_use]
-pub fn call_text(name: &str, arguments: &[Argument]) -> String {
-    let arguments: Vec<String> =
-        arguments.iter().map(|argument| format!("{}={}", argument.name, argument.text)).collect();
-    format!("{name}({})", arguments.join(", "))
-}
-
 /// The call that is meant where several share a number: `socketcall` and `ipc` of i386.
 #[must_use]
 pub fn inner_call(abi: Abi, nr: SyscallNr, args: &[u64; COUNT]) -> Option<&'static str> {
