@@ -19,7 +19,7 @@ macro_rules! format_of {
 }
 
 macro_rules! signatures {
-    ($table:ident: $($call:ident($($name:ident: $($format:ident)+),*);)*) => {
+    ($table:ident: $($call:ident { $($name:ident: $($format:ident)+),* })*) => {
         pub(super) const $table: &[(&str, &[Parameter])] = &[$((stringify!($call), &[$(
             Parameter { name: stringify!($name), format: format_of!($($format)+) }
         ),*])),*];
