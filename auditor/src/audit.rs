@@ -4,6 +4,9 @@
 //! except in a container that has none: there they are the use. *Unused*: what the profile always allows and nobody
 //! called; a call it allows for some arguments is never said to be unused.
 
+mod cover;
+
+pub use self::cover::uncovered;
 use crate::counters::{Counters, Tally};
 use crate::profile::{Action, Decision, Policy, Verdict};
 use crate::report::view::{SyscallView, VerdictKind};

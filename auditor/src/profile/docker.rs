@@ -20,10 +20,10 @@ pub struct DockerProfile {
 
 /// When a rule counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Filter {
-    caps: Vec<String>,
-    arches: Vec<String>,
-    min_kernel: Option<KernelVersion>,
+pub(super) struct Filter {
+    pub(super) caps: Vec<String>,
+    pub(super) arches: Vec<String>,
+    pub(super) min_kernel: Option<KernelVersion>,
 }
 
 /// `major.minor`, in the engine's words "kernel" and "major".
@@ -93,7 +93,7 @@ fn parse_filter(node: &Node<'_>) -> Result<Filter, ProfileError> {
 }
 
 /// Two numbers of 8 bits, not both 0; an empty string is as good as none (`KernelVersion.UnmarshalJSON` of moby).
-fn parse_min_kernel(text: &str) -> Result<Option<KernelVersion>, ()> {
+pub(super) fn parse_min_kernel(text: &str) -> Result<Option<KernelVersion>, ()> {
     if text.is_empty() {
         return Ok(None);
     }
@@ -141,14 +141,14 @@ impl DockerProfile {
 
 impl Filter {
     /// Every capability is there, and architecture and kernel fit.
-    fn includes(&self, target: &Target) -> bool {
+    pub(super) fn includes(&self, target: &Target) -> bool {
         (self.arches.is_empty() || self.arches.iter().any(|arch| arch == go_arch(target.native)))
             && self.caps.iter().all(|cap| target.capabilities.contains(cap))
             && self.min_kernel.is_none_or(|min| target.kernel >= min)
     }
 
     /// Any one of them is enough.
-    fn excludes(&self, target: &Target) -> bool {
+    pub(super) fn excludes(&self, target: &Target) -> bool {
         self.arches.iter().any(|arch| arch == go_arch(target.native))
             || self.caps.iter().any(|cap| target.capabilities.contains(cap))
             || self.min_kernel.is_some_and(|min| target.kernel >= min)

@@ -142,7 +142,7 @@ fn compared(mut arg: ArgCondition, abi: Abi) -> Option<ArgCondition> {
     Some(arg)
 }
 
-const fn equal(index: u32, value: u64) -> ArgCondition {
+pub(super) const fn equal(index: u32, value: u64) -> ArgCondition {
     ArgCondition { index, value, value_two: 0, operator: Operator::Equal }
 }
 

@@ -3,6 +3,7 @@
 //! [`Profile`] is the OCI runtime's `linux.seccomp` object. [`docker`] reads the engine's wider format and resolves
 //! it to a `Profile`; [`Profile::evaluate`] gives the [`Policy`], which answers for every ABI and number.
 
+pub mod capability;
 pub mod check;
 pub mod docker;
 mod evaluate;
@@ -280,6 +281,11 @@ impl Arch {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::SPELLINGS.into_iter().find(|(_, spelling)| *spelling == text).map(|(arch, _)| arch)
+    }
+
+    /// Its bytes are in another order than those of the ABIs that the auditor counts.
+    pub(super) const fn is_big_endian(self) -> bool {
+        matches!(self, Self::Mips | Self::Mips64 | Self::Mips64N32 | Self::Ppc | Self::Ppc64 | Self::S390 | Self::S390x)
     }
 
     /// The ABI it stands for, where it is one that the auditor counts.

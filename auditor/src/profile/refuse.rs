@@ -1,48 +1,159 @@
 //! What is well-formed, and yet no container starts with it: the checks of runc (`InitSeccomp` and `matchCall` in
 //! libcontainer/seccomp) and of libseccomp below it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt;
 use std::ops::Bound;
 
-use super::evaluate::{chains, errno_data, same_action};
+use super::evaluate::{chains, equal, errno_data, same_action};
+use super::multiplex::door;
 use super::policy::Chain;
-use super::{Action, ArgCondition, Decision, Profile, ProfileError, Rule};
-use crate::syscall::{self, Abi};
+use super::{Action, ArgCondition, Decision, Operator, Profile, ProfileError, Rule};
+use crate::syscall::{self, Abi, SyscallNr};
 
 /// Arguments of a call that the kernel shows to a filter (`struct seccomp_data`).
 const ARGUMENTS: u32 = 6;
 
-pub(super) fn refuse_what_runc_refuses(profile: &Profile) -> Result<(), ProfileError> {
-    if profile.default_action == Action::Notify {
-        return refused("defaultAction".to_owned(), "SCMP_ACT_NOTIFY cannot be the default");
-    }
-    if !is_errno(profile.default_action, profile.default_errno) {
-        return refused("defaultErrnoRet".to_owned(), "an errno is below 4095");
-    }
-    let known: BTreeSet<&str> = Abi::ALL.into_iter().flat_map(syscall::all).map(|(_, name)| name).collect();
-    let mut calls: BTreeMap<&str, Call> = BTreeMap::new();
-    for (at, rule) in profile.rules.iter().enumerate() {
-        let path = |field: &str| format!("syscalls[{at}].{field}");
-        if rule.names.iter().any(String::is_empty) {
-            return refused(path("names"), "an empty name is no system call");
-        }
-        if rule.action == Action::Notify && rule.names.iter().any(|name| name == "write") {
-            return refused(path("names"), "SCMP_ACT_NOTIFY cannot be used for write");
-        }
-        // What is the same as the default, or unknown, is passed over and can be as wrong as it likes.
-        if same_action((rule.action, rule.errno), (profile.default_action, profile.default_errno)) {
-            continue;
-        }
-        for name in rule.names.iter().filter(|name| known.contains(name.as_str())) {
-            check_known(rule, calls.entry(name).or_default())
-                .or_else(|(field, reason)| refused(path(field), reason))?;
-        }
-    }
-    Ok(())
+/// Instructions of a filter that the kernel takes (`BPF_MAXINSNS`).
+const MAX_INSTRUCTIONS: usize = 4096;
+
+const TOO_LONG: &str = "the filter is longer than the 4096 instructions that the kernel takes";
+
+/// Names times conditions, over all rules: more than a filter of that length can come from, but for repetitions.
+const MAX_WORK: usize = 500_000;
+
+/// A reason for which no container starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// Which kind it is.
+    pub(super) id: &'static str,
+    pub(super) place: Place,
+    /// What is wrong, in our words.
+    pub(super) reason: &'static str,
+    /// The ABI for which it is wrong, where it is not the host's own.
+    pub(super) abi: Option<Abi>,
+    /// What the runtime says.
+    pub(super) says: String,
 }
 
-fn refused(path: String, reason: &'static str) -> Result<(), ProfileError> {
-    Err(ProfileError::Refused { path, reason })
+/// The part of a profile that is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    DefaultAction,
+    DefaultErrno,
+    Architecture(usize),
+    Names { rule: usize, name: usize },
+    Errno { rule: usize },
+    Args { rule: usize },
+    Arg { rule: usize, arg: usize },
+    Rules,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DefaultAction => f.write_str("defaultAction"),
+            Self::DefaultErrno => f.write_str("defaultErrnoRet"),
+            Self::Architecture(at) => write!(f, "architectures[{at}]"),
+            Self::Names { rule, .. } => write!(f, "syscalls[{rule}].names"),
+            Self::Errno { rule } => write!(f, "syscalls[{rule}].errnoRet"),
+            Self::Args { rule } => write!(f, "syscalls[{rule}].args"),
+            Self::Arg { rule, arg } => write!(f, "syscalls[{rule}].args[{arg}]"),
+            Self::Rules => f.write_str("syscalls"),
+        }
+    }
+}
+
+pub(super) fn refuse_what_runc_refuses(profile: &Profile) -> Result<(), ProfileError> {
+    match refusals(profile, Abi::NATIVE, 1).pop() {
+        Some(Refusal { place, reason, .. }) => Err(ProfileError::Refused { path: place.to_string(), reason }),
+        None => Ok(()),
+    }
+}
+
+/// The reasons for which no container starts with a profile on a host; no more than `limit` of them.
+pub(super) fn refusals(profile: &Profile, native: Abi, limit: usize) -> Vec<Refusal> {
+    let mut list = Refusals { list: Vec::new(), limit };
+    if profile.default_action == Action::Notify {
+        let says = "SCMP_ACT_NOTIFY cannot be used as default action";
+        list.add("notify-default", Place::DefaultAction, "SCMP_ACT_NOTIFY cannot be the default", says.to_owned());
+    }
+    if !is_errno(profile.default_action, profile.default_errno) {
+        list.add(
+            "errno-too-large",
+            Place::DefaultErrno,
+            "an errno is below 4095",
+            "error creating filter: could not create filter".to_owned(),
+        );
+    }
+    for (at, arch) in profile.architectures.iter().enumerate() {
+        // Every ABI that the auditor knows is little-endian.
+        if arch.is_big_endian() {
+            let says = "error adding architecture to seccomp filter: numerical argument out of domain";
+            list.add(
+                "byte-order",
+                Place::Architecture(at),
+                "the bytes of this architecture are in another order",
+                says.to_owned(),
+            );
+        }
+    }
+    let work: usize = profile.rules.iter().map(|rule| rule.names.len().saturating_mul(rule.args.len() + 1)).sum();
+    if work > MAX_WORK {
+        let says = "error loading seccomp filter into kernel";
+        list.add("filter-too-long", Place::Rules, TOO_LONG, says.to_owned());
+        return list.list;
+    }
+    let mut filter = Filter::new(profile, native);
+    for (at, rule) in profile.rules.iter().enumerate() {
+        if list.is_full() || filter.compared.len() > MAX_INSTRUCTIONS {
+            break;
+        }
+        filter.rule(profile, at, rule, &mut list);
+    }
+    if filter.instructions() > MAX_INSTRUCTIONS {
+        let says = "error loading seccomp filter into kernel";
+        list.add("filter-too-long", Place::Rules, TOO_LONG, says.to_owned());
+    }
+    list.list
+}
+
+struct Refusals {
+    list: Vec<Refusal>,
+    limit: usize,
+}
+
+impl Refusals {
+    fn is_full(&self) -> bool {
+        self.list.len() >= self.limit
+    }
+
+    fn add(&mut self, id: &'static str, place: Place, reason: &'static str, says: String) {
+        self.push(Refusal { id, place, reason, abi: None, says });
+    }
+
+    fn push(&mut self, refusal: Refusal) {
+        if !self.is_full() {
+            self.list.push(refusal);
+        }
+    }
+}
+
+/// What a filter holds so far.
+struct Filter<'a> {
+    known: HashSet<&'static str>,
+    /// The host's own first.
+    abis: Vec<Abi>,
+    calls: HashMap<(Abi, Target<'a>), Call>,
+    /// Lower halves of masks and of what arguments are compared with: each pair takes at least one instruction.
+    compared: HashSet<(u32, u64, u64)>,
+}
+
+/// libseccomp has rules also for calls that an ABI lacks, under the name that others know.
+#[derive(PartialEq, Eq, Hash)]
+enum Target<'a> {
+    Name(&'a str),
+    Door(SyscallNr),
 }
 
 /// What a filter holds so far for one call.
@@ -53,25 +164,105 @@ struct Call {
     chains: BTreeMap<Vec<ArgCondition>, Decision>,
 }
 
-fn check_known(rule: &Rule, call: &mut Call) -> Result<(), (&'static str, &'static str)> {
-    if !is_errno(rule.action, rule.errno) {
-        return Err(("errnoRet", "an errno is below 4095"));
+impl<'a> Filter<'a> {
+    fn new(profile: &Profile, native: Abi) -> Self {
+        let foreign: BTreeSet<Abi> = profile.architectures.iter().filter_map(|arch| arch.abi()).collect();
+        let abis = [native].into_iter().chain(foreign.into_iter().filter(|abi| *abi != native)).collect();
+        let known = Abi::ALL.into_iter().flat_map(syscall::all).map(|(_, name)| name).collect();
+        Self { known, abis, calls: HashMap::new(), compared: HashSet::new() }
     }
-    if rule.args.iter().any(|arg| arg.index >= ARGUMENTS) {
-        return Err(("args", "a call has the arguments 0 to 5"));
-    }
-    for chain in chains(rule, Abi::NATIVE) {
-        if !call.settled && !call.add(chain) {
-            return Err(("args", "an earlier rule has the same conditions and another action"));
+
+    fn rule(&mut self, profile: &Profile, at: usize, rule: &'a Rule, refusals: &mut Refusals) {
+        let same = same_action((rule.action, rule.errno), (profile.default_action, profile.default_errno));
+        for (name_at, name) in rule.names.iter().enumerate() {
+            let place = Place::Names { rule: at, name: name_at };
+            if name.is_empty() {
+                let says = "empty string is not a valid syscall";
+                refusals.add("empty-name", place, "an empty name is no system call", says.to_owned());
+            } else if rule.action == Action::Notify && name == "write" {
+                let says = "SCMP_ACT_NOTIFY cannot be used for the write syscall";
+                refusals.add("notify-write", place, "SCMP_ACT_NOTIFY cannot be used for write", says.to_owned());
+            } else if !same && self.known.contains(name.as_str()) {
+                // What is the same as the default, or unknown, is passed over and can be as wrong as it likes.
+                self.call(at, name, rule, refusals);
+            }
+            if refusals.is_full() {
+                return;
+            }
         }
     }
-    Ok(())
+
+    fn call(&mut self, at: usize, name: &'a str, rule: &'a Rule, refusals: &mut Refusals) {
+        if let Some((arg, beyond)) = rule.args.iter().enumerate().find(|(_, arg)| arg.index >= ARGUMENTS) {
+            let says = format!("for syscall {name}: syscalls only have up to 6 arguments ({} given)", beyond.index);
+            return refusals.add(
+                "argument-index",
+                Place::Arg { rule: at, arg },
+                "a call has the arguments 0 to 5",
+                says,
+            );
+        }
+        if !is_errno(rule.action, rule.errno) {
+            let says = format!("for syscall {name}: two checks on same syscall argument");
+            return refusals.add("errno-too-large", Place::Errno { rule: at }, "an errno is below 4095", says);
+        }
+        for abi in self.abis.clone() {
+            for chain in chains(rule, abi) {
+                if !self.chain(abi, name, chain) {
+                    let says = format!("error adding seccomp rule for syscall {name}: file exists");
+                    let reason = "an earlier rule has the same conditions and another action";
+                    let abi = (abi != self.abis[0]).then_some(abi);
+                    refusals.push(Refusal {
+                        id: "conflicting-conditions",
+                        place: Place::Args { rule: at },
+                        reason,
+                        abi,
+                        says,
+                    });
+                    return;
+                }
+            }
+        }
+    }
+
+    fn chain(&mut self, abi: Abi, name: &'a str, chain: Chain) -> bool {
+        self.compared.extend(chain.conditions.iter().map(compared));
+        if let Some((door, number)) = door(abi, name) {
+            let mut inside = chain.clone();
+            inside.conditions.retain(|condition| condition.index != 0);
+            inside.conditions.insert(0, equal(0, number));
+            if !self.calls.entry((abi, Target::Door(door))).or_default().add(inside) {
+                return false;
+            }
+        }
+        self.calls.entry((abi, Target::Name(name))).or_default().add(chain)
+    }
+
+    /// Fewer than this the filter cannot have: one for each call, one for each value.
+    fn instructions(&self) -> usize {
+        let exists = |(abi, target): &&(Abi, Target<'_>)| match target {
+            Target::Name(name) => syscall::number(*abi, name).is_some(),
+            Target::Door(_) => true,
+        };
+        self.compared.len() + self.calls.keys().filter(exists).count()
+    }
+}
+
+fn compared(arg: &ArgCondition) -> (u32, u64, u64) {
+    let lower = |value: u64| value & u64::from(u32::MAX);
+    match arg.operator {
+        Operator::MaskedEqual => (arg.index, lower(arg.value), lower(arg.value_two & arg.value)),
+        _ => (arg.index, u64::MAX, lower(arg.value)),
+    }
 }
 
 impl Call {
     /// False where libseccomp says "file exists" (`_db_tree_add` in db.c): the conditions, or those plus others, are
     /// there already with another outcome.
     fn add(&mut self, Chain { conditions, decision }: Chain) -> bool {
+        if self.settled {
+            return true;
+        }
         if conditions.is_empty() {
             self.settled = true;
             return true;

@@ -3,6 +3,7 @@
 use clap::Args;
 use thiserror::Error;
 
+use crate::profile::capability;
 use crate::profile::docker::{self, KernelVersion};
 use crate::syscall::Abi;
 
@@ -18,6 +19,9 @@ pub enum TargetError {
     /// The machine's own release is of an unknown form.
     #[error("the running kernel calls itself {0:?}; say with --kernel which version is meant")]
     OwnKernel(String),
+    /// No version.
+    #[error("--docker {0}: no version of Docker; say for example 28.2")]
+    Docker(String),
     /// No architecture that the auditor knows.
     #[error("--arch {0}: unknown architecture; say amd64 or arm64")]
     Arch(String),
@@ -36,7 +40,13 @@ pub(super) struct Target {
     /// The host's architecture: amd64 or arm64 [default: this machine's]
     #[arg(long, value_name = "ARCH")]
     arch: Option<String>,
+    /// The engine's version; those before 23.0 drop defaultErrnoRet, flags and the listener [default: the newest]
+    #[arg(long, value_name = "VERSION")]
+    docker: Option<String>,
 }
+
+/// The first engine that gives the OCI object's own fields to the runtime; it was called 22.06 before its release.
+const FIRST_WITH_OCI_FIELDS: KernelVersion = KernelVersion(22, 6);
 
 impl Target {
     /// The target that the options stand for.
@@ -47,7 +57,10 @@ impl Target {
                 kernel(version).ok_or_else(|| TargetError::Kernel(version.to_owned()))
             })?,
             capabilities: capabilities(&self.caps)?,
-            drops_oci_fields: false,
+            drops_oci_fields: self.docker.as_deref().map_or(Ok(false), |version| {
+                let version = kernel(version).ok_or_else(|| TargetError::Docker(version.to_owned()))?;
+                Ok(version < FIRST_WITH_OCI_FIELDS)
+            })?,
         })
     }
 }
@@ -72,89 +85,26 @@ fn kernel(version: &str) -> Option<KernelVersion> {
 }
 
 fn capabilities(asked: &[String]) -> Result<Vec<String>, TargetError> {
-    let mut found: Vec<String> = Vec::new();
     let asked: Vec<String> = asked.iter().map(|cap| cap.to_ascii_uppercase()).collect();
+    let mut found: Vec<&str> = Vec::new();
     if !asked.iter().any(|cap| cap == "NONE") {
-        found.extend(DOCKER_DEFAULT.iter().map(|cap| format!("CAP_{cap}")));
+        found.extend(capability::DOCKER_DEFAULT);
     }
     for cap in asked.iter().filter(|cap| *cap != "NONE") {
         let name = cap.strip_prefix("CAP_").unwrap_or(cap);
+        let one = capability::ALL.into_iter().filter(|known| known.strip_prefix("CAP_") == Some(name));
+        let before = found.len();
+        found.extend(one);
         if name == "ALL" {
-            found.extend(ALL.iter().map(|cap| format!("CAP_{cap}")));
-        } else if ALL.contains(&name) {
-            found.push(format!("CAP_{name}"));
-        } else {
+            found.extend(capability::ALL);
+        } else if found.len() == before {
             return Err(TargetError::Capability(cap.clone()));
         }
     }
     found.sort_unstable();
     found.dedup();
-    Ok(found)
+    Ok(found.into_iter().map(str::to_owned).collect())
 }
-
-/// What an engine gives to a container that asks for nothing (`DefaultCapabilities` in moby's
-/// oci/caps/defaults.go).
-const DOCKER_DEFAULT: [&str; 14] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FSETID",
-    "FOWNER",
-    "MKNOD",
-    "NET_RAW",
-    "SETGID",
-    "SETUID",
-    "SETFCAP",
-    "SETPCAP",
-    "NET_BIND_SERVICE",
-    "SYS_CHROOT",
-    "KILL",
-    "AUDIT_WRITE",
-];
-
-/// include/uapi/linux/capability.h.
-const ALL: [&str; 41] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-];
 
 #[cfg(test)]
 mod tests {
@@ -166,11 +116,11 @@ mod tests {
 
     #[test]
     fn capabilities_come_beside_the_default_ones() {
-        assert_eq!(target(&[]).unwrap().len(), DOCKER_DEFAULT.len());
+        assert_eq!(target(&[]).unwrap().len(), capability::DOCKER_DEFAULT.len());
         let more = target(&["sys_admin", "CAP_CHOWN"]).unwrap();
-        assert_eq!(more.len(), DOCKER_DEFAULT.len() + 1);
+        assert_eq!(more.len(), capability::DOCKER_DEFAULT.len() + 1);
         assert!(more.contains(&"CAP_SYS_ADMIN".to_owned()));
-        assert_eq!(target(&["ALL"]).unwrap().len(), ALL.len());
+        assert_eq!(target(&["ALL"]).unwrap().len(), capability::ALL.len());
         assert_eq!(target(&["none", "KILL"]).unwrap(), ["CAP_KILL"]);
         assert!(target(&["SYS_ADMINISTRATOR"]).is_err());
     }

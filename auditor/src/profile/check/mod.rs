@@ -1,52 +1,96 @@
-//! What is wrong with a profile as a text: what engine and runtime refuse, and what they pass over without a word.
+//! What is wrong with a profile as a text: what engine and runtime refuse, in their words, and what they pass over
+//! without a word.
+//!
+//! The facts are those of moby's profiles/seccomp, runc's libcontainer/specconv and libcontainer/seccomp, and
+//! libseccomp's api.c and db.c; `tests/tests/profile_check.rs` holds every one of them against the real programs.
 
-use serde::Serialize;
+mod document;
+mod finding;
+mod model;
+mod read;
+mod resolve;
+mod rules;
+mod start;
 
-use super::docker::{Target, parse_docker};
+use self::document::{Document, SyntaxError};
+use self::finding::Findings;
+pub use self::finding::{Finding, MAX_SHOWN, Severity};
+use super::docker::{KernelVersion, Target};
+use super::{Arch, MAX_BYTES, Policy};
 
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// No container starts with it, or it is no profile.
-    Error,
-    /// It does not do what it says, or what it says does harm.
-    Warning,
-    /// Worth knowing.
-    Note,
+/// For what a profile is checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// What the engine resolves a profile for.
+    pub target: Target,
+    /// The runtime.
+    pub runc: RuncVersion,
 }
 
-impl Severity {
-    /// The spelling used in JSON and in lines for people.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warning => "warning",
-            Self::Note => "note",
+/// Two numbers of runc's version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RuncVersion(pub u64, pub u64);
+
+impl RuncVersion {
+    /// Newer than any of which something is known.
+    pub const NEWEST: Self = Self(u64::MAX, 0);
+    const WITH_FLAGS: Self = Self(1, 2);
+
+    const fn first_with(arch: Arch) -> Self {
+        match arch {
+            Arch::Riscv64 => Self(1, 2),
+            Arch::Loongarch64 => Self(1, 5),
+            _ => Self(1, 0),
         }
+    }
+
+    /// Reads `1.1` or `1.1.5+ds1`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        KernelVersion::parse_release(text).map(|KernelVersion(major, minor)| Self(major, minor))
     }
 }
 
-/// One thing that was found, and where.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Finding {
-    /// Counted from 1.
-    pub line: usize,
-    /// In characters, counted from 1.
-    pub column: usize,
-    /// How bad it is.
-    pub severity: Severity,
-    /// Which kind of finding: does not change between versions.
-    pub id: &'static str,
-    /// What, where, and what to do.
-    pub message: String,
+/// What a check comes to.
+#[derive(Debug)]
+pub struct Checked {
+    /// In the order of the text.
+    pub findings: Vec<Finding>,
+    /// What the profile does on the host, unless it was refused or is none.
+    pub policy: Option<Policy>,
 }
 
-/// Checks a profile for a host and a container.
+/// Checks a profile, in Docker's format or as an OCI object, alone or in a whole OCI configuration.
 #[must_use]
-pub fn check(bytes: &[u8], target: &Target) -> Vec<Finding> {
-    let result = parse_docker(bytes).and_then(|profile| profile.resolve(target));
-    let finding = |message| Finding { line: 1, column: 1, severity: Severity::Error, id: "refused", message };
-    result.err().map(|error| finding(error.to_string())).into_iter().collect()
+pub fn check(text: &[u8], host: &Host) -> Checked {
+    let mut found = Findings::default();
+    let policy = inspect(text, host, &mut found);
+    Checked { findings: found.finish(text), policy }
+}
+
+fn inspect(text: &[u8], host: &Host, found: &mut Findings) -> Option<Policy> {
+    if text.len() > MAX_BYTES {
+        found.error("too-large", 0, || {
+            format!("more than the {MAX_BYTES} bytes that are read of a profile; is this the right file?")
+        });
+        return None;
+    }
+    let document = match Document::parse(text) {
+        Ok(document) => document,
+        Err(SyntaxError { at, words }) => {
+            found.error("json-syntax", at, || format!("not readable as JSON: {words}"));
+            return None;
+        }
+    };
+    let model = read::read(&document, found)?;
+    rules::check_text(&model, host, found);
+    let resolved = resolve::resolve(&model, host, found)?;
+    if found.has_errors() {
+        return None;
+    }
+    rules::check_rules(&model, &resolved, host, found);
+    let policy = start::policy_of(&resolved.profile, host);
+    start::check(&model, &policy, host, found);
+    start::check_pitfalls(&model, &policy, host, found);
+    Some(policy)
 }
