@@ -27,27 +27,33 @@ pub struct Host {
     pub runc: RuncVersion,
 }
 
-/// Two numbers of runc's version.
+/// runc's version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RuncVersion(pub u64, pub u64);
+pub struct RuncVersion(pub u64, pub u64, pub u64);
 
 impl RuncVersion {
     /// Newer than any of which something is known.
-    pub const NEWEST: Self = Self(u64::MAX, 0);
-    const WITH_FLAGS: Self = Self(1, 2);
+    pub const NEWEST: Self = Self(u64::MAX, 0, 0);
+    /// Takes the flags of a filter.
+    const WITH_FLAGS: Self = Self(1, 2, 0);
+    /// Puts its ENOSYS stub before the native ABI also where the profile names no architectures.
+    const WITH_NATIVE_STUB: Self = Self(1, 1, 15);
 
     const fn first_with(arch: Arch) -> Self {
         match arch {
-            Arch::Riscv64 => Self(1, 2),
-            Arch::Loongarch64 => Self(1, 5),
-            _ => Self(1, 0),
+            Arch::Riscv64 => Self(1, 2, 0),
+            Arch::Loongarch64 => Self(1, 5, 0),
+            _ => Self(1, 0, 0),
         }
     }
 
     /// Reads `1.1` or `1.1.5+ds1`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        KernelVersion::parse_release(text).map(|KernelVersion(major, minor)| Self(major, minor))
+        let KernelVersion(major, minor) = KernelVersion::parse_release(text)?;
+        let patch = text.splitn(3, '.').nth(2).unwrap_or("0");
+        let digits = patch.find(|c: char| !c.is_ascii_digit()).map_or(patch, |end| &patch[..end]);
+        Some(Self(major, minor, digits.parse().ok()?))
     }
 }
 

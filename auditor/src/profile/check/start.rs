@@ -1,10 +1,10 @@
 //! Whether a container starts at all: what runc itself calls once its filter is in force, and with which words it fails.
 
 use super::super::{Action, Decision, HostArch, Policy, Verdict};
-use super::Host;
 use super::finding::Findings;
 use super::model::Model;
 use super::rules::outcome;
+use super::{Host, RuncVersion};
 use crate::syscall;
 
 /// A call that a start needs.
@@ -208,5 +208,6 @@ fn place_of(model: &Model, name: &str) -> Option<usize> {
 
 /// What runc makes of a profile on a host.
 pub(super) fn policy_of(profile: &super::super::Profile, host: &Host) -> Policy {
-    profile.evaluate(HostArch::of(host.target.native))
+    let stub_always_native = host.runc >= RuncVersion::WITH_NATIVE_STUB;
+    profile.evaluate(HostArch { stub_always_native, ..HostArch::of(host.target.native) })
 }
