@@ -2,6 +2,7 @@
 
 use crate::kernel::Task;
 use crate::maps::{CGROUPS, GENERATION, LAST_CGROUP, LastCgroup};
+use crate::watch;
 
 /// What this CPU remembers about the current task's cgroup, looked up anew where it remembers another one.
 #[inline(always)]
@@ -15,6 +16,7 @@ pub fn of(task: Task) -> Option<&'static mut LastCgroup> {
     if last.cgroup_id != cgroup_id || last.generation != generation {
         last.slot_plus_1 = lookup(cgroup_id).map_or(0, |slot| slot + 1);
         last.filter_seen = 0;
+        last.watched = last.slot().map_or(0, watch::any);
         last.generation = generation;
         last.cgroup_id = cgroup_id;
     }

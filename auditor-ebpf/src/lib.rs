@@ -192,6 +192,26 @@ pub struct Flow {
     pub lost: u64,
 }
 
+/// Numbers that have a bit of their own in [`Watch::bits`], for each ABI. A power of two.
+pub const WATCHED_NRS: u32 = 1024;
+
+/// Calls of a slot that are counted and told of as [`LOGGED`] when a task under a filter makes them.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Watch {
+    /// A bit for each number, without the x32 bit: 16 words for each `ABI_` constant, and 16 that nobody uses.
+    pub bits: [u64; 64],
+    /// A bit for each `ABI_` constant: all numbers of it that are not below [`WATCHED_NRS`].
+    pub outside: u32,
+    /// 1 where any bit is set.
+    pub any: u32,
+}
+
+impl Watch {
+    /// No call.
+    pub const NONE: Self = Self { bits: [0; 64], outside: 0, any: 0 };
+}
+
 /// Instructions of the longest filter (`BPF_MAXINSNS` in `include/uapi/linux/bpf_common.h`).
 pub const MAX_INSTRUCTIONS: usize = 4096;
 /// Filters of a chain that are read, newest first. That there are more is told.
@@ -527,6 +547,8 @@ const _: () = {
     assert!(size_of::<Filter>() == 8 + 2 * BITMAP_WORDS * 8);
     assert!(size_of::<Refusal>() == 136);
     assert!(size_of::<Flow>() == 64);
+    assert!(size_of::<Watch>() == 520);
+    assert!(4 * WATCHED_NRS == 64 * 64);
     assert!(size_of::<Reading>() == 8);
     assert!(size_of::<ReadShare>() == 16);
     assert!(size_of::<TaskFilters>() == 72);

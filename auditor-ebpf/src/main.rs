@@ -29,6 +29,8 @@ mod seed;
 mod sys_enter;
 #[cfg(target_arch = "bpf")]
 mod sys_exit;
+#[cfg(target_arch = "bpf")]
+mod watch;
 
 /// What the kernel checks before it lets a program call GPL-only helpers.
 #[cfg(target_arch = "bpf")]

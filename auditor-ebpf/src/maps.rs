@@ -5,7 +5,7 @@ use core::ptr;
 
 use auditor_ebpf::{
     DenialCount, DenialKey, Event, Filter, FilterCopy, Flow, ForeignCounts, ForeignKey, LOST_KINDS, MAX_INSTRUCTIONS,
-    NativeCounts, Offsets, ReadShare, Reading, Refusal, Slot,
+    NativeCounts, Offsets, ReadShare, Reading, Refusal, Slot, Watch,
 };
 use aya_ebpf::bindings::bpf_map_type::BPF_MAP_TYPE_TASK_STORAGE;
 use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, BPF_LOCAL_STORAGE_GET_F_CREATE, task_struct};
@@ -60,6 +60,10 @@ pub static REFUSALS: RingBuf<Refusal, { auditor_ebpf::REFUSAL_RING_BYTES as usiz
 /// Slot -> how its events fare.
 #[btf_map]
 pub static FLOWS: Array<Flow, 1> = Array::new();
+
+/// Slot -> calls to watch.
+#[btf_map]
+pub static WATCHES: Array<Watch, 1> = Array::new();
 
 /// What `read_filters` is to read.
 #[btf_map]
@@ -118,8 +122,8 @@ pub struct LastCgroup {
     pub slot_plus_1: u32,
     /// 1 once the slot's filter is known.
     pub filter_seen: u32,
-    /// Keeps the size a multiple of 8.
-    pub padding: u32,
+    /// 1 where calls of the slot are watched.
+    pub watched: u32,
 }
 
 impl LastCgroup {

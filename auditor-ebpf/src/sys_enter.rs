@@ -10,17 +10,19 @@ use crate::cgroup_slot;
 use crate::counter::{What, count, lost_in};
 use crate::kernel::{Task, offset};
 use crate::maps::{FILTERS, TASKS};
+use crate::watch;
 
 #[btf_tracepoint(function = "sys_enter")]
 pub fn sys_enter(ctx: BtfTracePointContext) -> i32 {
+    let regs: *const u8 = ctx.arg(0);
     // The second argument is the number after a tracer may have changed it.
     let nr: u64 = ctx.arg(1);
-    enter(nr as u32);
+    enter(regs, nr as u32);
     0
 }
 
 #[inline(always)]
-fn enter(nr: u32) {
+fn enter(regs: *const u8, nr: u32) {
     let task = Task::current();
     let Some(cgroup) = cgroup_slot::of(task) else { return };
     if cgroup.slot_plus_1 == 0 {
@@ -33,6 +35,9 @@ fn enter(nr: u32) {
         count(slot, abi, nr, What::Call);
         if cgroup.filter_seen == 0 && note_filter(slot, task) {
             cgroup.filter_seen = 1;
+        }
+        if cgroup.watched != 0 {
+            watch::look(task, regs, slot, abi, nr);
         }
     } else {
         count(slot, abi, nr, What::UnfilteredCall);

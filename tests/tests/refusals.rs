@@ -267,3 +267,79 @@ fn a_slot_s_next_owner_starts_afresh() -> Result<()> {
     }
     Ok(())
 }
+
+/// What is watched of the ABIs: 146, 147 and 148, all numbers that no kernel has, and those of x32 from 1024 on.
+fn watched() -> std::collections::BTreeSet<(Abi, SyscallNr)> {
+    let outside = (Abi::X86_64, SyscallNr::OUTSIDE);
+    let calls = [(Abi::X86_64, 146), (Abi::I386, 147), (Abi::X32, 124)].map(|(abi, nr)| (abi, SyscallNr(nr)));
+    calls.into_iter().chain([outside]).collect()
+}
+
+#[test]
+fn watched_calls_are_counted_and_told_of_and_others_are_not() -> Result<()> {
+    let _alone = alone();
+    let mut kernel = counting()?;
+    let (cage, other) = (Cage::new()?, Cage::new()?);
+    let scenario = [
+        "work",
+        "--filter=146=log",
+        "--filter=i386:147=log",
+        "--threads=3",
+        "--forks=4",
+        "146@7*9",
+        "i386:147@8*3",
+        "x32:124@9*5",
+        "124*6",
+        "147*6",
+        "i386:146*6",
+    ];
+    let before = groundtruth::parse(&cage.run(groundtruth::program()?, &scenario)?)?;
+    assert_eq!(sent(&mut kernel), []);
+    let slot = slot_of(&kernel, cage.id())?;
+    kernel.watch_calls(slot, &watched())?;
+    let issued = groundtruth::parse(&cage.run(groundtruth::program()?, &scenario)?)?;
+    other.run(groundtruth::program()?, &scenario)?;
+    // Without a filter nothing is logged.
+    cage.run(groundtruth::program()?, &["work", "146*5"])?;
+    wants(&cage, &[], &["100=errno:1", "100000(11,22,33,44,55,66)", "1023(1)"])?;
+
+    let counters = counters_of(&kernel, cage.id())?;
+    for (key, tally) in &counters.tallies {
+        let call = (key.0.to_string(), u64::try_from(key.1.0).unwrap_or(u64::MAX));
+        let expected = match key {
+            (Abi::X86_64, SyscallNr::OUTSIDE) => 1,
+            key if watched().contains(key) => issued[&call].under,
+            _ => 0,
+        };
+        assert_eq!(tally.denials.logged, expected, "{key:?}");
+        assert_eq!(tally.denials.certain() + tally.denials.supervised, 0, "{key:?}");
+        if expected > 1 {
+            assert_eq!(tally.calls, before[&call].under + issued[&call].under, "{key:?}: logged calls are calls");
+        }
+    }
+    let events = sent(&mut kernel);
+    let counts = kernel.event_counts(slot)?;
+    let logged: u64 = counters.tallies.values().map(|tally| tally.denials.logged).sum();
+    assert_eq!(counts.sent + counts.suppressed + counts.lost, logged);
+    assert_eq!(events.len() as u64, counts.sent);
+    for event in &events {
+        let expected = match (event.abi, event.nr.0) {
+            (Abi::X86_64, 146) => [7, 0, 0, 0, 0, 0],
+            (Abi::I386, 147) => [8, 0, 0, 0, 0, 0],
+            (Abi::X32, 124) => [9, 0, 0, 0, 0, 0],
+            (Abi::X86_64, 100_000) => [0x11, 0x22, 0x33, 0x44, 0x55, 0x66],
+            _ => anyhow::bail!("an event of {event:?}"),
+        };
+        if event.abi == Abi::X86_64 {
+            assert_eq!(event.args, expected);
+        } else {
+            assert_eq!(event.args[0], expected[0]);
+        }
+        assert_eq!((event.kind, event.cgroup), (RefusalKind::Logged, cage.id()));
+    }
+
+    kernel.watch_calls(slot, &std::collections::BTreeSet::new())?;
+    cage.run(groundtruth::program()?, &scenario)?;
+    assert_eq!(sent(&mut kernel), []);
+    Ok(())
+}

@@ -89,6 +89,11 @@ fn number(index: usize) -> SyscallNr {
     i32::try_from(index).map_or(SyscallNr::OUTSIDE, SyscallNr)
 }
 
+/// The code of an ABI; `None` for one that the machine does not have.
+pub fn abi_code(of: Abi) -> Option<u8> {
+    [auditor_ebpf::ABI_NATIVE, ABI_COMPAT, ABI_X32].into_iter().find(|code| abi(u16::from(*code)) == of)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

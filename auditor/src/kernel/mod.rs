@@ -10,6 +10,7 @@ mod program;
 mod record;
 mod refusal;
 mod slot;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -38,7 +39,7 @@ use tokio::io::unix::AsyncFd;
 
 use record::{
     DenialCountRecord, DenialKeyRecord, FilterRecord, FlowRecord, ForeignCountsRecord, ForeignKeyRecord,
-    NativeCountsRecord, OffsetsRecord, ReadingRecord, SlotRecord,
+    NativeCountsRecord, OffsetsRecord, ReadingRecord, SlotRecord, WatchRecord,
 };
 
 use crate::container::CgroupId;
@@ -122,6 +123,7 @@ pub struct Kernel {
     events: RingBuf<MapData>,
     refusals: RingBuf<MapData>,
     flows: Array<MapData, FlowRecord>,
+    watches: Array<MapData, WatchRecord>,
     /// By slot: what its refusals said so far of those that were not sent.
     unsent: Vec<refusal::Unsent>,
     reading: Array<MapData, ReadingRecord>,
@@ -169,6 +171,7 @@ impl Kernel {
             .map_max_entries("SLOT_LOST", slot_count)
             .map_max_entries("FLOWS", slot_count)
             .map_max_entries("SHARES", slot_count)
+            .map_max_entries("WATCHES", slot_count)
             .map_max_entries("KNOWN_FILTERS", slot_count.saturating_mul(FILTERS_PER_SLOT).max(FILTERS))
             .map_max_entries("REFUSALS", refusal::ring_bytes(slot_count))
             .load(OBJECT)
@@ -189,6 +192,7 @@ impl Kernel {
             events: take(&mut ebpf, "EVENTS")?,
             refusals: take(&mut ebpf, "REFUSALS")?,
             flows: take(&mut ebpf, "FLOWS")?,
+            watches: take(&mut ebpf, "WATCHES")?,
             reading: take(&mut ebpf, "READING")?,
             known_filters: take(&mut ebpf, "KNOWN_FILTERS")?,
             copies: take(&mut ebpf, "COPIES")?,

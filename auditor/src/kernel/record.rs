@@ -2,7 +2,7 @@
 
 use auditor_ebpf::{
     CGROUP_NAME_LEN, DenialCount, DenialKey, Event, Filter, FilterCopy, Flow, ForeignCounts, ForeignKey, NativeCounts,
-    Offsets, Reading, Refusal, Slot, TaskFilters,
+    Offsets, Reading, Refusal, Slot, TaskFilters, Watch,
 };
 use aya::Pod;
 
@@ -28,6 +28,7 @@ plain_old_data!(
     OffsetsRecord(Offsets),
     ReadingRecord(Reading),
     SlotRecord(Slot),
+    WatchRecord(Watch),
 );
 
 /// Reads an event out of the ring's bytes; `None` when there are too few of them.

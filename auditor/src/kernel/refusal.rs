@@ -24,7 +24,7 @@ pub enum RefusalKind {
     /// It never ran, in a task one of whose filters has a supervisor (`SECCOMP_RET_USER_NOTIF`); the result is the
     /// supervisor's, or a filter's errno.
     Supervised(i64),
-    /// It was made, and is one of the calls that the daemon asked to watch.
+    /// It was made, and is one of the calls that [`Kernel::watch_calls`] asked for.
     Logged,
 }
 

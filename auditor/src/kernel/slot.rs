@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use auditor_ebpf::{CGROUP_NAME_LEN, Filter, Flow, SLOT_FREE, SLOT_LIVE, SLOT_REMOVED, Slot};
+use auditor_ebpf::{CGROUP_NAME_LEN, Filter, Flow, SLOT_FREE, SLOT_LIVE, SLOT_REMOVED, Slot, Watch};
 use aya::maps::{MapError, PerCpuValues};
 use aya::util::nr_cpus;
 
-use super::record::{FilterRecord, FlowRecord, NativeCountsRecord, SlotRecord};
+use super::record::{FilterRecord, FlowRecord, NativeCountsRecord, SlotRecord, WatchRecord};
 use super::{CountersBySlot, Kernel, KernelError, SlotNr, decode, program};
 use crate::container::CgroupId;
 use crate::counters::Counters;
@@ -102,7 +102,7 @@ impl Kernel {
     }
 
     /// Makes every CPU forget which cgroup it counted last.
-    fn raise_generation(&mut self) -> Result<(), KernelError> {
+    pub(super) fn raise_generation(&mut self) -> Result<(), KernelError> {
         let failed = |error: MapError| KernelError::map("GENERATION", &error);
         let generation = self.generation.get(&0, 0).map_err(failed)?;
         self.generation.set(0, generation.wrapping_add(1), ANY).map_err(failed)
@@ -218,6 +218,9 @@ impl Kernel {
             self.flows
                 .set(slot.0, FlowRecord(Flow::default()), ANY)
                 .map_err(|error| KernelError::map("FLOWS", &error))?;
+            self.watches
+                .set(slot.0, WatchRecord(Watch::NONE), ANY)
+                .map_err(|error| KernelError::map("WATCHES", &error))?;
             self.give_back(*slot)?;
         }
         Ok(())
