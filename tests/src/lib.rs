@@ -8,6 +8,7 @@ pub mod auditord;
 pub mod cage;
 pub mod counting;
 pub mod engine;
+pub mod fate;
 pub mod groundtruth;
 pub mod http;
 pub mod image;

@@ -51,6 +51,8 @@ impl Group {
                 ("debootstrap", Some("debootstrap")),
                 ("strace", Some("strace")),
                 ("iptables", Some("iptables")),
+                // The compiler of profiles that filters are compared with.
+                ("libseccomp-dev", None),
             ],
             Self::Ebpf => &[
                 ("rustc-web", None),

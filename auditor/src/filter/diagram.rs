@@ -56,6 +56,7 @@ pub struct Diagrams {
     entries: Vec<Entry>,
     known: HashMap<Entry, Node>,
     choices: HashMap<(Node, Node, Node), Node>,
+    limit: u32,
     steps: u32,
     steps_before: u32,
 }
@@ -64,7 +65,14 @@ impl Default for Diagrams {
     fn default() -> Self {
         let leaf = |low| Entry { variable: LEAF, low, high: 0 };
         let known = [(leaf(0), FALSE), (leaf(1), TRUE)].into();
-        Self { entries: vec![leaf(0), leaf(1)], known, choices: HashMap::new(), steps: 0, steps_before: 0 }
+        Self {
+            entries: vec![leaf(0), leaf(1)],
+            known,
+            choices: HashMap::new(),
+            limit: MAX_STEPS,
+            steps: 0,
+            steps_before: 0,
+        }
     }
 }
 
@@ -73,6 +81,13 @@ impl Diagrams {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty arena in which one operation takes no more than so many steps of work; what does not fit is
+    /// [`TooComplex`] the sooner.
+    #[must_use]
+    pub fn with_limit(steps: u32) -> Self {
+        Self { limit: steps.min(MAX_STEPS), ..Self::default() }
     }
 
     /// The same outcome for all arguments.
@@ -207,7 +222,7 @@ impl Diagrams {
     /// Takes a step of work.
     pub(super) fn step(&mut self) -> Result<(), TooComplex> {
         self.steps += 1;
-        if self.steps > MAX_STEPS || self.steps_before + self.steps > MAX_STEPS_IN_ALL {
+        if self.steps > self.limit || self.steps_before + self.steps > MAX_STEPS_IN_ALL {
             Err(TooComplex)
         } else {
             Ok(())
