@@ -72,7 +72,16 @@ pub fn binary() -> Result<&'static Path> {
 impl Auditor {
     /// Starts the daemon for an engine, with more flags, and waits until it is ready.
     pub fn start(docker_host: &str, flags: &[&str]) -> Result<Self> {
-        let auditor = Self::launch(docker_host, flags)?;
+        Self::launch(docker_host, flags)?.ready()
+    }
+
+    /// The same behind another program's words, which becomes the daemon.
+    pub fn start_behind(wrapper: &[&str], docker_host: &str, flags: &[&str]) -> Result<Self> {
+        Self::launch_behind(wrapper, docker_host, flags)?.ready()
+    }
+
+    fn ready(self) -> Result<Self> {
+        let auditor = self;
         let ready = wait_for("the daemon's readiness", Duration::from_secs(60), || {
             if !auditor.daemon.is_running() {
                 bail!("the daemon ended");
@@ -85,17 +94,24 @@ impl Auditor {
 
     /// Starts the daemon and does not wait.
     pub fn launch(docker_host: &str, flags: &[&str]) -> Result<Self> {
+        Self::launch_behind(&[], docker_host, flags)
+    }
+
+    fn launch_behind(wrapper: &[&str], docker_host: &str, flags: &[&str]) -> Result<Self> {
         let dir = tempfile::tempdir().context("making a directory for the daemon")?.keep();
         let address = http::free_port()?;
-        let mut args = vec![
+        let binary = binary()?.display().to_string();
+        let mut line: Vec<String> = wrapper.iter().map(|&word| word.to_owned()).chain([binary]).collect();
+        line.extend([
             "daemon".to_owned(),
             format!("--socket={}", dir.join("auditor.sock").display()),
             format!("--docker-host={docker_host}"),
             format!("--web.listen-address={address}"),
-        ];
-        args.extend(flags.iter().map(|&flag| flag.to_owned()));
+        ]);
+        line.extend(flags.iter().map(|&flag| flag.to_owned()));
+        let (program, args) = line.split_first().context("no program")?;
         let ward = Ward { directory: Some(dir.clone()), ..Ward::default() };
-        let daemon = Guarded::start(binary()?, &args, &ward, &dir.join("log"))?;
+        let daemon = Guarded::start(Path::new(program), args, &ward, &dir.join("log"))?;
         Ok(Self { daemon, address, dir })
     }
 
@@ -171,6 +187,21 @@ impl Auditor {
         .or_else(|_| self.run(&args).map(|(stdout, _)| stdout.into_bytes()))?;
         let list: Vec<Value> = serde_json::from_slice(&stdout).context("parsing auditor show")?;
         list.into_iter().next().with_context(|| format!("auditor show {container} gave an empty list"))
+    }
+
+    /// The same, once the daemon has heard from the engine what the container runs under: that takes a moment after a
+    /// start, on a slow machine a longer one.
+    pub fn settled(&self, container: &str) -> Result<Value> {
+        let mut last = Value::Null;
+        let settled = wait_for("what a container runs under", Duration::from_secs(20), || {
+            last = self.show(container)?;
+            let is_unknown = |value: &Value| value.as_str() == Some("unknown");
+            let runs = last["state"] == "running";
+            let unknown = is_unknown(&last["profile"]["kind"]) || (runs && is_unknown(&last["effective"]["mode"]));
+            Ok((!unknown && last["state"].is_string()).then_some(()))
+        });
+        settled.with_context(|| format!("{}, {}", last["profile"], last["effective"]))?;
+        Ok(last)
     }
 
     /// The rows of `show`, by ABI and number.

@@ -34,6 +34,11 @@ pub struct Engine {
 impl Engine {
     /// Starts an engine with its containers' cgroups in one version 2 hierarchy, or in the hybrid layout.
     pub fn start(mode: CgroupMode) -> Result<Self> {
+        Self::configured(mode, &serde_json::json!({}))
+    }
+
+    /// The same with a configuration, as in `daemon.json`.
+    pub fn configured(mode: CgroupMode, configuration: &Value) -> Result<Self> {
         // The warden's to remove, when nothing is mounted in it any more.
         let state = tempfile::Builder::new().prefix("engine-").tempdir().context("making a state directory")?.keep();
         let at = |name: &str| state.join(name).display().to_string();
@@ -52,7 +57,8 @@ impl Engine {
             symlink(built("limited-runtime")?, state.join(program)).context("naming a runtime")?;
             args.push(format!("--add-runtime={runtime}={}", at(program)));
         }
-        fs::write(state.join("daemon.json"), "{}").context("writing the engine's configuration")?;
+        fs::write(state.join("daemon.json"), configuration.to_string())
+            .context("writing the engine's configuration")?;
         let ward = Ward { cgroups: Some(mode), engine: true, directory: Some(state.clone()) };
         let program = program("dockerd")?;
         let daemon = Guarded::start(&program, &args, &ward, &state.join("log"))?;

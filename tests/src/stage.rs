@@ -20,7 +20,11 @@ pub struct Stage {
 impl Stage {
     /// A stage of one's own.
     pub fn new(mode: CgroupMode) -> Result<Self> {
-        let engine = Engine::start(mode)?;
+        Self::of(Engine::start(mode)?)
+    }
+
+    /// The same with an engine of one's own.
+    pub fn of(engine: Engine) -> Result<Self> {
         image::import_busybox(&engine)?;
         let auditor = Auditor::start(&engine.host(), &[])?;
         Ok(Self { engine, auditor })

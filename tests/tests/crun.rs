@@ -43,7 +43,7 @@ fn calls_are_counted_exactly(stage: &Stage) -> Result<()> {
         "x32:124*30",
     ];
     let issued = groundtruth::parse(&stage.groundtruth("exact", &[CRUN], &work)?)?;
-    let shown = stage.auditor.show("exact")?;
+    let shown = stage.auditor.settled("exact")?;
     let rows = rows(&shown)?;
     compare(&rows, &issued, true)?;
     ensure!(shown["profile"]["kind"] == "default" && shown["profile"]["source"] == "bundle", "{}", shown["profile"]);
@@ -71,7 +71,7 @@ fn denials_are_exact_and_the_profile_is_what_the_kernel_has(stage: &Stage) -> Re
         let line = [&["run", "--detach", "--name", name][..], options, &[BUSYBOX, "/bin/sh", "-c", script]];
         stage.engine.client(line.concat())?;
         let shown = tests::process::wait_for("six tries", std::time::Duration::from_secs(20), || {
-            let shown = stage.auditor.show(name)?;
+            let shown = stage.auditor.settled(name)?;
             let row = rows(&shown)?.get(&native(83)).cloned().unwrap_or_default();
             Ok((row.calls + row.denied == 6).then_some(shown))
         })?;
@@ -120,7 +120,7 @@ fn kinds_and_execs_are_told_apart(stage: &Stage) -> Result<()> {
     ] {
         let line = [&["run", "--detach", "--name", name, CRUN][..], options, &[BUSYBOX], &SLEEP];
         stage.engine.client(line.concat())?;
-        let shown = stage.auditor.show(name)?;
+        let shown = stage.auditor.settled(name)?;
         ensure!((&shown["profile"]["kind"], &shown["effective"]["mode"]) == (&kind.into(), &mode.into()), "{shown}");
         for exec in [&["exec"][..], &["exec", "--privileged"]] {
             let seccomp = [exec, &[name, "/bin/grep", "Seccomp:", "/proc/self/status"]].concat();

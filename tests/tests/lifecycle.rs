@@ -43,7 +43,7 @@ fn a_container_that_was_there_before_is_counted_from_now_on_and_says_so() -> Res
     let line = ["exec", "early", "/groundtruth", "work", "--threads=2", "--forks=3", "124*1000", "i386:147*10"];
     let issued = groundtruth::parse(&engine.client(line)?)?;
     compare(&auditor.rows("early")?, &issued, true)?;
-    let shown = auditor.show("early")?;
+    let shown = auditor.settled("early")?;
     assert_eq!(shown["window"]["complete"], false, "{shown}");
     assert_eq!(shown["profile"]["kind"], "default", "{shown}");
     Ok(())

@@ -37,7 +37,7 @@ fn metric(page: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
 /// 1. Under the default profile `mkdir` works and is seen; most of what is allowed is not used.
 fn mkdir_is_used_and_most_allowances_are_not(stage: &Stage) -> Result<()> {
     stage.engine.client(["run", "--name", "works", BUSYBOX, "/bin/mkdir", "/tmp/new"])?;
-    let shown = stage.auditor.show("works")?;
+    let shown = stage.auditor.settled("works")?;
     let rows = rows(&shown)?;
     let mkdir = &rows[&native(MKDIR)];
     assert_eq!((mkdir.calls, mkdir.errors, mkdir.denied, mkdir.verdict.as_str()), (1, 0, 0, "allowed"));
@@ -66,7 +66,7 @@ fn mkdir_is_denied_as_often_as_it_was_tried(stage: &Stage) -> Result<()> {
     let output = stage.engine.output(["run", "--name", "denied", &option, BUSYBOX, "/bin/sh", "-c", script])?;
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(said.matches("Operation not permitted").count(), 6, "{said}");
-    let shown = stage.auditor.show("denied")?;
+    let shown = stage.auditor.settled("denied")?;
     assert_eq!(shown["profile"]["kind"], "custom", "{}", shown["profile"]);
     assert_eq!(shown["denials"], 6);
     let row = &rows(&shown)?[&native(MKDIR)];
@@ -156,7 +156,7 @@ fn kinds_are_right_and_conditions_are_not_unused(stage: &Stage) -> Result<()> {
     let kind = |name: &str, options: &[&str]| -> Result<Value> {
         let line = [&["run", "--detach", "--name", name][..], options, &[BUSYBOX, "/bin/busybox", "sleep", "1000"]];
         stage.engine.client(line.concat())?;
-        let shown = stage.auditor.show(name)?;
+        let shown = stage.auditor.settled(name)?;
         stage.engine.client(["rm", "--force", name])?;
         Ok(shown)
     };

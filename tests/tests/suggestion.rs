@@ -116,7 +116,7 @@ fn works_under_its_suggestion(work: &Workload) -> Result<()> {
     for start in ["first", "second"] {
         let container = format!("{confined}-{start}");
         let ran = stage.engine.client([&["run", "--name", &container, &option][..], &line].concat());
-        let after = stage.auditor.show(&container)?;
+        let after = stage.auditor.settled(&container)?;
         let denied_now = denied(&after)?;
         ran.with_context(|| format!("the {start} start under the suggestion; denied: {denied_now:?}\n{suggestion}"))?;
         let new: Vec<_> = denied_now.difference(&denied(&before)?).cloned().collect();

@@ -11,6 +11,7 @@ use super::definitions::{self as def, ALL, Definition, Kind};
 use crate::report::escape::{LABEL_WIDTH, capped};
 use crate::report::snapshot::{Health, Snapshot};
 use crate::report::view::{ContainerView, SyscallView};
+use crate::syscall::known_name;
 
 /// The name of what has no series of its own.
 const OTHER: &str = "other";
@@ -159,7 +160,9 @@ struct Calls {
 
 impl Calls {
     fn add(&mut self, row: &SyscallView) {
-        let call = vec![row.abi.as_str().to_owned(), row.name.clone()];
+        // A number without a name is a container's to choose: all of them are one series.
+        let name = known_name(row.abi, row.nr).unwrap_or("unknown");
+        let call = vec![row.abi.as_str().to_owned(), name.to_owned()];
         let add = |map: &mut BTreeMap<Call, u64>, call: Call, count: u64| {
             if count > 0 {
                 *map.entry(call).or_default() += count;

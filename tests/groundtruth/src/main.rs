@@ -13,13 +13,15 @@
 //! groundtruth churn MILLISECONDS            starts and ends processes with filters of their own
 //! groundtruth dump TID                      prints a thread's filters as ptrace has them
 //! groundtruth none                          does nothing
+//! groundtruth under RULE... -- PROGRAM ARG...    becomes the program, under a filter
+//! groundtruth programs                      the ids of the eBPF programs that the kernel has
 //! groundtruth stats                         the kernel measures eBPF programs until standard input ends
 //! groundtruth inflight THREADS MILLISECONDS [RULE...]   calls that take their time
 //! groundtruth clock CALLS [RULE...]      nanoseconds a call
 //! ```
 //! CALL is `[ABI:]NR[@ARG][*COUNT]`, CALL6 `[ABI:]NR(HEX,HEX,...)`, a RULE `[ABI:]NR[@ARG]=ACTION`. The libraries below make calls of their own, which
 //! are not counted: to be compared for equality, take numbers that they never use (`getsid`, `times`, ...).
-//! All scenarios but the last eight end with a line of JSON: what was issued, and what our own filters made of it.
+//! The scenarios down to `dispatch` end with a line of JSON: what was issued, and what our own filters made of it.
 
 mod clock;
 mod die;
@@ -97,6 +99,12 @@ fn run(args: &[String]) -> Result<()> {
     }
     if scenario == "enter" {
         return enter(args);
+    }
+    if scenario == "under" {
+        return under(args);
+    }
+    if scenario == "programs" {
+        return list_programs();
     }
     let table = Table::new()?;
     match scenario.as_str() {
@@ -208,13 +216,53 @@ fn measure_programs() -> Result<()> {
 /// The first call in the cgroup is the program's execution: what is counted there is the program's alone.
 fn enter(args: &[String]) -> Result<()> {
     let [file, line @ ..] = args else { bail!("enter FILE PROGRAM ARG...") };
-    let line: Vec<CString> = line.iter().map(|arg| CString::new(arg.as_str())).collect::<Result<_, _>>()?;
-    let mut pointers: Vec<_> = line.iter().map(|arg| arg.as_ptr()).collect();
-    pointers.push(ptr::null());
+    let (_line, pointers) = c_strings(line)?;
     let environment = [ptr::null()];
     let procs = OpenOptions::new().write(true).open(file).with_context(|| format!("opening {file}"))?;
     (&procs).write_all(b"0").with_context(|| format!("entering {file}"))?;
     // SAFETY: C strings and null-terminated lists of them, alive until the call returns, which it does on error.
     unsafe { libc::execve(pointers[0], pointers.as_ptr(), environment.as_ptr()) };
     Err(Error::last_os_error()).context("executing the program")
+}
+
+/// Becomes a program that has a filter from its first call on.
+fn under(args: &[String]) -> Result<()> {
+    let at = args.iter().position(|arg| arg == "--").context("under RULE... -- PROGRAM ARG...")?;
+    let rules = args[..at].iter().map(|rule| rule.parse()).collect::<Result<Vec<Rule>>>()?;
+    let (_line, pointers) = c_strings(&args[at + 1..])?;
+    install(&rules, Reach::Thread)?;
+    // SAFETY: a null-terminated list of C strings, alive until the call returns, which it does on error.
+    unsafe { libc::execv(pointers[0], pointers.as_ptr()) };
+    Err(Error::last_os_error()).context("executing the program")
+}
+
+/// C strings, and the list of their addresses that `execve` wants.
+fn c_strings(line: &[String]) -> Result<(Vec<CString>, Vec<*const libc::c_char>)> {
+    let line: Vec<CString> = line.iter().map(|arg| CString::new(arg.as_str())).collect::<Result<_, _>>()?;
+    let mut pointers: Vec<_> = line.iter().map(|arg| arg.as_ptr()).collect();
+    pointers.push(ptr::null());
+    Ok((line, pointers))
+}
+
+/// `BPF_PROG_GET_NEXT_ID`, from the first to the last.
+fn list_programs() -> Result<()> {
+    const BPF_PROG_GET_NEXT_ID: i32 = 11;
+    // union bpf_attr: start_id, next_id, open_flags.
+    let mut attribute = [0_u32; 4];
+    loop {
+        // SAFETY: an attribute of its type, longer than needed, in which the kernel writes the second number.
+        let result = unsafe {
+            libc::syscall(libc::SYS_bpf, BPF_PROG_GET_NEXT_ID, attribute.as_mut_ptr(), size_of_val(&attribute))
+        };
+        if result < 0 {
+            let error = Error::last_os_error();
+            return if error.raw_os_error() == Some(libc::ENOENT) {
+                Ok(())
+            } else {
+                Err(error).context("listing programs")
+            };
+        }
+        println!("{}", attribute[1]);
+        attribute[0] = attribute[1];
+    }
 }
