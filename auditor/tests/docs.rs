@@ -139,3 +139,12 @@ fn the_example_configuration_is_the_default() {
     let checked = Command::new(env!("CARGO_BIN_EXE_auditor")).arg("check-config").arg(&example).output().unwrap();
     assert_eq!(checked.status.code(), Some(0));
 }
+
+#[test]
+fn every_trap_has_its_test() {
+    let text = read("docs/traps.md");
+    for number in 1..=21 {
+        let test = format!("`tests/tests/traps.rs::t{number:02}_");
+        assert_eq!(text.matches(&test).count(), 1, "{test}");
+    }
+}
