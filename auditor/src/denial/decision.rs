@@ -119,14 +119,17 @@ pub fn explain(call: &Call, seen: Seen, declared: Option<Declared<'_>>) -> Expla
     }
 }
 
-/// What the declared profile does to the call; more than one where rules overlap.
+/// What the declared profile does to the call; more than one where rules overlap and nobody can tell which comes first.
 #[must_use]
 pub fn declared_decisions(call: &Call, policy: &Policy) -> Vec<Decision> {
+    if let Ok(outcome) = policy.decide(call.abi, call.nr, &call.args) {
+        return vec![outcome.decision()];
+    }
     match &*policy.entry(call.abi, call.nr) {
-        Entry::Always(decision) => vec![*decision],
+        Entry::Always(outcome) => vec![outcome.decision()],
         Entry::Chains(chains) => {
             let holding = chains.iter().filter(|chain| chain.conditions.iter().all(|one| one.holds(&call.args)));
-            let mut decisions: Vec<Decision> = holding.map(|chain| chain.decision).collect();
+            let mut decisions: Vec<Decision> = holding.map(|chain| chain.outcome.decision()).collect();
             if decisions.is_empty() {
                 decisions.push(policy.default_decision());
             }

@@ -8,8 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::multiplex::door;
-use super::policy::{Chain, ENOSYS, Entry, Policy, Table};
-use super::{Action, Arch, ArgCondition, Decision, Operator, Profile, Rule, Runtime};
+use super::policy::{Chain, Entry, Policy, Table};
+use super::{Action, Arch, ArgCondition, Operator, Profile, Rule, Runtime};
+use crate::filter::Outcome;
 use crate::syscall::{self, Abi, SyscallNr};
 
 /// What of the host bears on the meaning of a profile.
@@ -50,27 +51,31 @@ impl HostArch {
         let newer = nr.0 < 512 && self.newest_known.is_some_and(|newest| nr > newest);
         (!newer).then_some(nr)
     }
+
+    /// libseccomp has the name, for whatever machine.
+    fn knows(self, name: &str) -> bool {
+        Abi::ALL.into_iter().any(|abi| self.number(abi, name).is_some()) || OF_OTHER_MACHINES.contains(&name)
+    }
 }
 
 impl Profile {
     /// What a container runtime makes of the profile on a host.
     #[must_use]
     pub fn evaluate(&self, host: HostArch) -> Policy {
-        let default = decision(self.default_action, self.default_errno);
+        let default = outcome(self.default_action, self.default_errno);
         let mut tables: BTreeMap<Abi, Table> = BTreeMap::new();
         for abi in Abi::ALL {
             let named = self.architectures.contains(&Arch::of(abi));
             if named || abi == host.native {
                 let stub = named || host.stub_always_native;
-                let table = Table {
-                    entries: self.entries(host, abi),
-                    stub_above: if stub { self.stub_above(host, abi) } else { None },
-                };
-                tables.insert(abi, table);
+                let (entries, ghosts) = self.entries(host, abi);
+                let stub_above = if stub { self.stub_above(host, abi) } else { None };
+                tables.insert(abi, Table { entries, ghosts, stub_above, misread: false });
             }
         }
+        self.find_misread(host, &mut tables);
         // libseccomp's SCMP_FLTATR_ACT_BADARCH, which no runtime changes.
-        let bad_arch = Decision { action: Action::KillThread, errno: None };
+        let bad_arch = Outcome { action: Action::KillThread, data: 0 };
         Policy { native: host.native, default, bad_arch, tables }
     }
 
@@ -91,15 +96,17 @@ impl Profile {
         (highest.0 > 0).then_some(highest)
     }
 
-    fn entries(&self, host: HostArch, abi: Abi) -> BTreeMap<SyscallNr, Entry> {
-        let mut entries = BTreeMap::new();
+    /// What the filter holds for each call, and for names that the ABI does not have.
+    fn entries(&self, host: HostArch, abi: Abi) -> (BTreeMap<SyscallNr, Entry>, BTreeMap<String, Entry>) {
+        let (mut entries, mut ghosts) = (BTreeMap::new(), BTreeMap::new());
         for rule in &self.rules {
             if same_action((rule.action, rule.errno), (self.default_action, self.default_errno)) {
                 continue;
             }
             for name in &rule.names {
                 for chain in chains(rule, abi) {
-                    if let Some((door, number)) = door(abi, name) {
+                    let door = door(abi, name);
+                    if let Some((door, number)) = door {
                         // Through the door, the call's first argument tells which call is meant.
                         let mut inside = chain.clone();
                         inside.conditions.retain(|condition| condition.index != 0);
@@ -108,29 +115,105 @@ impl Profile {
                     }
                     if let Some(nr) = host.number(abi, name) {
                         add(&mut entries, nr, chain);
+                    } else if has_ghosts(abi, door.is_some()) && host.knows(name) {
+                        add(&mut ghosts, name.clone(), chain);
                     }
                 }
             }
         }
-        entries
+        (entries, ghosts)
+    }
+
+    /// Finds the ABIs whose calls libseccomp's filter does not recognise: `_gen_bpf_syscalls` in gen_bpf.c has the
+    /// number loaded before the call that comes first, and where that is a ghost, which leaves no code, never. The one
+    /// with the fewest comparisons comes first.
+    fn find_misread(&self, host: HostArch, tables: &mut BTreeMap<Abi, Table>) {
+        let named = self.architectures.iter().filter_map(|arch| arch.abi());
+        let mut order: Vec<Abi> = Vec::new();
+        for abi in std::iter::once(host.native).chain(named).filter(|abi| tables.contains_key(abi)) {
+            if !order.contains(&abi) {
+                order.push(abi);
+            }
+        }
+        // These two have one number space, and where both are there, one list.
+        let (pair, single): (Vec<Abi>, Vec<Abi>) =
+            order.into_iter().partition(|abi| matches!(abi, Abi::X86_64 | Abi::X32));
+        let mut lists: Vec<Vec<Abi>> = single.into_iter().map(|abi| vec![abi]).collect();
+        // One of them alone has its number loaded to tell it from the other.
+        lists.extend((pair.len() == 2).then_some(pair));
+        for list in lists {
+            let mut first: Option<(i64, bool)> = None;
+            for (abi, table) in list.iter().filter_map(|abi| Some((abi, tables.get(abi)?))) {
+                let real = table.entries.values().map(|entry| (entry, false));
+                for (entry, ghost) in real.chain(table.ghosts.values().map(|entry| (entry, true))) {
+                    let size = entry.size(*abi);
+                    if first.is_none_or(|(least, _)| size < least) {
+                        first = Some((size, ghost));
+                    }
+                    if size == 0 {
+                        break;
+                    }
+                }
+            }
+            if first.is_some_and(|(_, ghost)| ghost) {
+                for abi in list {
+                    if let Some(table) = tables.get_mut(&abi) {
+                        table.misread = true;
+                    }
+                }
+            }
+        }
     }
 }
 
+/// libseccomp keeps names that an ABI does not have under numbers below zero; for i386 only those of calls that come
+/// through a door.
+pub(super) const fn has_ghosts(abi: Abi, has_door: bool) -> bool {
+    !matches!(abi, Abi::I386) || has_door
+}
+
+/// Names of calls that libseccomp knows from other machines (its syscalls.csv).
+const OF_OTHER_MACHINES: [&str; 23] = [
+    "atomic_barrier",
+    "atomic_cmpxchg_32",
+    "cachectl",
+    "getpagesize",
+    "multiplexer",
+    "riscv_flush_icache",
+    "riscv_hwprobe",
+    "rtas",
+    "s390_guarded_storage",
+    "s390_pci_mmio_read",
+    "s390_pci_mmio_write",
+    "s390_runtime_instr",
+    "s390_sthyi",
+    "spu_create",
+    "spu_run",
+    "subpage_prot",
+    "swapcontext",
+    "switch_endian",
+    "sync_file_range2",
+    "sys_debug_setcontext",
+    "syscall",
+    "sysmips",
+    "timerfd",
+];
+
 /// One rule is one chain, unless it has two conditions on one argument: then each condition is a chain of its own.
 pub(super) fn chains(rule: &Rule, abi: Abi) -> Vec<Chain> {
-    let decision = decision(rule.action, rule.errno);
+    let outcome = outcome(rule.action, rule.errno);
     let indices: BTreeSet<u32> = rule.args.iter().map(|arg| arg.index).collect();
     let chain = |args: &[ArgCondition]| {
         let mut conditions: Vec<_> = args.iter().filter_map(|arg| compared(*arg, abi)).collect();
         conditions.sort_unstable();
-        Chain { conditions, decision }
+        Chain { conditions, outcome }
     };
     if indices.len() == rule.args.len() { vec![chain(&rule.args)] } else { rule.args.chunks(1).map(chain).collect() }
 }
 
 /// The condition as the filter has it; `None` for one that always holds. 32-bit ABIs compare the lower half alone.
 fn compared(mut arg: ArgCondition, abi: Abi) -> Option<ArgCondition> {
-    if !matches!(abi, Abi::X86_64 | Abi::Aarch64) {
+    if !abi.is_wide() {
         arg.value &= u64::from(u32::MAX);
         arg.value_two &= u64::from(u32::MAX);
     }
@@ -146,34 +229,28 @@ pub(super) const fn equal(index: u32, value: u64) -> ArgCondition {
     ArgCondition { index, value, value_two: 0, operator: Operator::Equal }
 }
 
-fn add(entries: &mut BTreeMap<SyscallNr, Entry>, nr: SyscallNr, chain: Chain) {
-    match entries.get_mut(&nr) {
+fn add<K: Ord>(entries: &mut BTreeMap<K, Entry>, call: K, chain: Chain) {
+    match entries.get_mut(&call) {
         // The first rule without conditions wins over all that follow.
         Some(Entry::Always(_)) => {}
-        Some(Entry::Chains(chains)) if !chain.conditions.is_empty() => {
-            chains.insert(chain);
-        }
+        Some(Entry::Chains(chains)) if !chain.conditions.is_empty() => chains.push(chain),
         // It also wins over all with conditions that came before.
-        Some(entry) => *entry = Entry::Always(chain.decision),
+        Some(entry) => *entry = Entry::Always(chain.outcome),
         None if chain.conditions.is_empty() => {
-            entries.insert(nr, Entry::Always(chain.decision));
+            entries.insert(call, Entry::Always(chain.outcome));
         }
         None => {
-            entries.insert(nr, Entry::Chains(BTreeSet::from([chain])));
+            entries.insert(call, Entry::Chains(vec![chain]));
         }
     }
 }
 
 const EPERM: u32 = 1;
 
-/// What the caller gets.
-fn decision(action: Action, errno: Option<u32>) -> Decision {
-    let errno = match action {
-        Action::Errno => Some(errno_data(errno)),
-        Action::Trace => Some(ENOSYS),
-        _ => None,
-    };
-    Decision { action, errno }
+/// What the filter answers.
+fn outcome(action: Action, errno: Option<u32>) -> Outcome {
+    let data = if matches!(action, Action::Errno | Action::Trace) { errno_data(errno) } else { 0 };
+    Outcome { action, data }
 }
 
 /// The 16 bits that fit beside the action; EPERM where the profile says nothing.

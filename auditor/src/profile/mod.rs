@@ -5,8 +5,10 @@
 
 pub mod capability;
 pub mod check;
+mod code;
 pub mod docker;
 mod evaluate;
+mod half;
 mod json;
 mod multiplex;
 mod naming;
@@ -15,6 +17,7 @@ mod policy;
 mod refuse;
 mod render;
 mod runtime;
+mod tree;
 
 use std::fmt;
 
@@ -23,7 +26,7 @@ pub use self::json::MAX_BYTES;
 pub(crate) use self::multiplex::{door, doors};
 pub use self::naming::Naming;
 pub(crate) use self::policy::Entry;
-pub use self::policy::{Policy, Summary};
+pub use self::policy::{Policy, Summary, Undetermined};
 pub use self::runtime::Runtime;
 use crate::syscall::Abi;
 

@@ -61,7 +61,7 @@ impl Profile {
                     None => chain.conditions.iter().all(|condition| condition.holds(args)),
                 };
                 let chains = chains(rule, abi);
-                let Some(decision) = chains.first().map(|chain| chain.decision) else { continue };
+                let Some(decision) = chains.first().map(|chain| chain.outcome.decision()) else { continue };
                 found.push(Naming {
                     rule: at,
                     name: name.clone(),

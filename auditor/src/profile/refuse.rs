@@ -1,14 +1,15 @@
 //! What is well-formed, and yet no container starts with it: the checks of runc (`InitSeccomp` and `matchCall` in
 //! libcontainer/seccomp) and of libseccomp below it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
-use std::ops::Bound;
 
-use super::evaluate::{chains, equal, errno_data, same_action};
+use super::evaluate::{chains, equal, errno_data, has_ghosts, same_action};
 use super::multiplex::door;
 use super::policy::Chain;
-use super::{Action, ArgCondition, Decision, Operator, Profile, ProfileError, Rule};
+use super::tree::{Tree, Trouble};
+use super::{Action, ArgCondition, Operator, Profile, ProfileError, Rule};
+use crate::filter::Outcome;
 use crate::syscall::{self, Abi, SyscallNr};
 
 /// Arguments of a call that the kernel shows to a filter (`struct seccomp_data`).
@@ -157,11 +158,15 @@ enum Target<'a> {
 }
 
 /// What a filter holds so far for one call.
-#[derive(Default)]
 struct Call {
-    /// A rule without conditions came by: whatever follows is passed over.
-    settled: bool,
-    chains: BTreeMap<Vec<ArgCondition>, Decision>,
+    /// `None` when a rule without conditions came by: whatever follows is passed over.
+    tree: Option<Tree<Outcome>>,
+}
+
+impl Default for Call {
+    fn default() -> Self {
+        Self { tree: Some(Tree::new()) }
+    }
 }
 
 impl<'a> Filter<'a> {
@@ -208,7 +213,7 @@ impl<'a> Filter<'a> {
         }
         for abi in self.abis.clone() {
             for chain in chains(rule, abi) {
-                if !self.chain(abi, name, chain) {
+                if !self.chain(abi, name, &chain) {
                     let says = format!("error adding seccomp rule for syscall {name}: file exists");
                     let reason = "an earlier rule has the same conditions and another action";
                     let abi = (abi != self.abis[0]).then_some(abi);
@@ -225,17 +230,21 @@ impl<'a> Filter<'a> {
         }
     }
 
-    fn chain(&mut self, abi: Abi, name: &'a str, chain: Chain) -> bool {
+    fn chain(&mut self, abi: Abi, name: &'a str, chain: &Chain) -> bool {
         self.compared.extend(chain.conditions.iter().map(compared));
-        if let Some((door, number)) = door(abi, name) {
+        let door = door(abi, name);
+        if let Some((door, number)) = door {
             let mut inside = chain.clone();
             inside.conditions.retain(|condition| condition.index != 0);
             inside.conditions.insert(0, equal(0, number));
-            if !self.calls.entry((abi, Target::Door(door))).or_default().add(inside) {
+            if !self.calls.entry((abi, Target::Door(door))).or_default().add(abi, &inside) {
                 return false;
             }
         }
-        self.calls.entry((abi, Target::Name(name))).or_default().add(chain)
+        if syscall::number(abi, name).is_none() && !has_ghosts(abi, door.is_some()) {
+            return true;
+        }
+        self.calls.entry((abi, Target::Name(name))).or_default().add(abi, chain)
     }
 
     /// Fewer than this the filter cannot have: one for each call, one for each value.
@@ -257,24 +266,22 @@ fn compared(arg: &ArgCondition) -> (u32, u64, u64) {
 }
 
 impl Call {
-    /// False where libseccomp says "file exists" (`_db_tree_add` in db.c): the conditions, or those plus others, are
-    /// there already with another outcome.
-    fn add(&mut self, Chain { conditions, decision }: Chain) -> bool {
-        if self.settled {
-            return true;
-        }
+    /// False where libseccomp says "file exists".
+    fn add(&mut self, abi: Abi, Chain { conditions, outcome }: &Chain) -> bool {
+        let Some(tree) = &mut self.tree else { return true };
         if conditions.is_empty() {
-            self.settled = true;
+            self.tree = None;
             return true;
         }
-        if let Some(earlier) = self.chains.get(&conditions) {
-            return *earlier == decision;
+        match tree.add(conditions, abi.is_wide(), *outcome) {
+            Ok(()) => true,
+            Err(Trouble::Exists) => false,
+            // What libseccomp makes of the rest is not known.
+            Err(_) => {
+                self.tree = None;
+                true
+            }
         }
-        let longer = self.chains.range((Bound::Excluded(conditions.clone()), Bound::Unbounded));
-        let mut longer = longer.take_while(|(other, _)| other.starts_with(&conditions));
-        let fits = longer.all(|(_, other)| *other == decision);
-        self.chains.insert(conditions, decision);
-        fits
     }
 }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::Request;
 use crate::audit;
-use crate::profile::{Action, Arch, Decision, Entry, Policy, Profile, Rule, Verdict, door, doors};
+use crate::filter::Outcome;
+use crate::profile::{Action, Arch, Entry, Policy, Profile, Rule, Verdict, door, doors};
 use crate::syscall::{self, Abi, SyscallNr, display_name, known_name};
 
 /// ENOSYS: to `clone3` it makes the C library fall back to `clone`, whose flags a filter can see.
@@ -85,7 +86,7 @@ impl Seen {
     /// one of those stays, it must stay too, or their rules would come into force.
     fn keep_guarded_doors(&mut self, active: &Policy) {
         for (abi, nr) in self.abis.iter().flat_map(|abi| doors(*abi).iter().map(|nr| (*abi, *nr))) {
-            let guarded = matches!(*active.entry(abi, nr), Entry::Always(decision) if decision != Decision::ALLOW);
+            let guarded = matches!(*active.entry(abi, nr), Entry::Always(outcome) if outcome != Outcome::ALLOW);
             let leads_there = self.names.iter().any(|name| door(abi, name).is_some_and(|(door, _)| door == nr));
             if guarded && leads_there {
                 self.names.extend(known_name(abi, nr).map(str::to_owned));

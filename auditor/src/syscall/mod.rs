@@ -37,6 +37,12 @@ impl Abi {
     /// The ABI of a 64-bit program on the machine this was built for.
     pub const NATIVE: Self = if cfg!(target_arch = "aarch64") { Self::Aarch64 } else { Self::X86_64 };
 
+    /// A filter sees all 64 bits of its arguments; of others the lower half is compared alone.
+    #[must_use]
+    pub const fn is_wide(self) -> bool {
+        matches!(self, Self::X86_64 | Self::Aarch64)
+    }
+
     /// The spelling used in JSON, metrics and tables.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::denial::decision::{Call, Declared};
-use crate::profile::{Action, Arch, ArgCondition, Naming, Operator, Profile, Rule, door, doors};
+use crate::profile::{Action, Arch, ArgCondition, HostArch, Naming, Operator, Profile, Rule, door, doors};
 use crate::syscall;
 
 /// ENOSYS, in the generic and the x86 and Arm errno tables.
@@ -92,7 +92,23 @@ impl Change {
             change.add.push(allowing(name, call, profile, &naming));
         }
         change.add.extend(above_the_stub(&change, call, profile));
-        Some(change)
+        Some(if change.lets_through(call, declared) { change } else { change.widened(name, call, profile, &naming) })
+    }
+
+    /// Whether the call is made under the changed profile: where rules overlap, another one may come first.
+    fn lets_through(&self, call: &Call, declared: Declared<'_>) -> bool {
+        let policy = self.apply(declared.profile).evaluate(HostArch::of(declared.policy.native()));
+        policy.decide(call.abi, call.nr, &call.args).is_ok_and(|outcome| outcome.action.passes())
+    }
+
+    /// The call for all arguments, instead of every rule about it.
+    fn widened(mut self, name: &str, call: &Call, profile: &Profile, naming: &[Naming]) -> Self {
+        let own = naming.iter().filter(|rule| !rule.idle && rule.name == name);
+        self.remove = own.map(|rule| (rule.rule, rule.name.clone())).collect();
+        let rule = Rule { names: vec![name.to_owned()], action: Action::Allow, errno: None, args: Vec::new() };
+        self.add = if profile.default_action == Action::Allow { Vec::new() } else { vec![rule] };
+        self.add.extend(above_the_stub(&self, call, profile));
+        self
     }
 
     /// The profile with the change.

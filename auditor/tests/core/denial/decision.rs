@@ -21,8 +21,8 @@ fn the_declared_profile_names_the_action_and_the_rule() {
             {"names": ["sync"], "action": "SCMP_ACT_NOTIFY"},
             {"names": ["chmod"], "action": "SCMP_ACT_ERRNO", "errnoRet": 0},
             {"names": ["chown"], "action": "SCMP_ACT_ERRNO", "errnoRet": 4094},
-            {"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}]},
-            {"names": ["socket"], "action": "SCMP_ACT_ERRNO", "errnoRet": 97,
+            {"names": ["personality"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}]},
+            {"names": ["personality"], "action": "SCMP_ACT_ERRNO", "errnoRet": 97,
              "args": [{"index": 0, "value": 38, "op": "SCMP_CMP_EQ"}]}]}"#,
     );
     let rule = |at| DecidedBy::Rule(at);
@@ -41,9 +41,9 @@ fn the_declared_profile_names_the_action_and_the_rule() {
         (native("chown", &[]), Seen::Errno(4094), "SCMP_ACT_ERRNO", Some(4094), Fate::Denied, rule(9)),
         (native("mkdir", &[]), Seen::Supervised(-2), "SCMP_ACT_ERRNO", Some(2), Fate::Denied, rule(1)),
         (native("rename", &[]), Seen::Errno(13), "SCMP_ACT_ERRNO", Some(13), Fate::Denied, unnamed()),
-        (native("socket", &[38]), Seen::Errno(97), "SCMP_ACT_ERRNO", Some(97), Fate::Denied, rule(11)),
+        (native("personality", &[38]), Seen::Errno(97), "SCMP_ACT_ERRNO", Some(97), Fate::Denied, rule(11)),
         (
-            native("socket", &[2]),
+            native("personality", &[2]),
             Seen::Errno(13),
             "SCMP_ACT_ERRNO",
             Some(13),
