@@ -53,6 +53,8 @@ impl Group {
                 ("iptables", Some("iptables")),
                 // The compiler of profiles that filters are compared with.
                 ("libseccomp-dev", None),
+                // Another reader of the same bytes.
+                ("libpcap-dev", None),
             ],
             Self::Ebpf => &[
                 ("rustc-web", None),

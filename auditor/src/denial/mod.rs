@@ -6,7 +6,7 @@
 pub mod advice;
 pub mod argument;
 pub mod decision;
-pub mod errno;
 mod fold;
 
 pub use self::fold::{Counter, Denial, Findings, KEPT, Key, Kind, Log, Refusal, Task, counted};
+pub use crate::syscall::errno;

@@ -8,6 +8,7 @@
 mod analyze;
 mod cases;
 mod diagram;
+mod disassemble;
 mod instruction;
 mod outcome;
 mod program;

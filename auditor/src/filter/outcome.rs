@@ -1,6 +1,9 @@
 //! What a filter answers: one `SECCOMP_RET_*` value.
 
+use std::fmt;
+
 use crate::profile::{Action, Decision};
+use crate::syscall::errno;
 
 /// An answer, with as much of its data as has an effect. A filter's raw value is more than that: an unknown action
 /// kills the process, but among stacked filters takes the place of its number (see [`Stack`](super::Stack)).
@@ -80,6 +83,18 @@ impl Outcome {
     #[must_use]
     pub const fn prevails_over(self, other: Self) -> bool {
         prevails(self.to_ret(), other.to_ret())
+    }
+}
+
+impl fmt::Display for Outcome {
+    /// `SCMP_ACT_ERRNO (EPERM)`, `SCMP_ACT_ALLOW`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.action)?;
+        match self.action {
+            Action::Errno => write!(f, " ({})", errno::describe(self.data)),
+            Action::Trap | Action::Trace if self.data != 0 => write!(f, " ({})", self.data),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! libseccomp's. Numbers are what `syscall_get_nr` gives, with the x32 marker bit already taken off: the ABI says
 //! what it was.
 
+pub mod errno;
 mod table;
 
 use std::fmt;

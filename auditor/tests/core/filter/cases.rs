@@ -7,7 +7,7 @@ use auditor::syscall::Abi;
 
 use crate::nr;
 
-fn read(name: &str) -> Program {
+pub(super) fn read(name: &str) -> Program {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name);
     Program::parse(&std::fs::read(path).unwrap()).unwrap()
 }

@@ -2,5 +2,6 @@
 
 mod arbitrary;
 mod cases;
+mod disassemble;
 mod laws;
 mod refused;
