@@ -26,6 +26,8 @@ use tracing::level_filters::LevelFilter;
 use crate::config::{Config, ConfigError};
 use crate::control::{self, ClientError, FailureKind, Request, Response};
 use crate::daemon::DaemonError;
+use crate::profile::ProfileError;
+use crate::report::escape;
 use output::Output;
 use profile::{SourceError, TargetError};
 
@@ -153,6 +155,22 @@ pub enum Error {
     /// An option names what there is not.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// A file holds no profile that a runtime takes.
+    #[error("{name}: {source}")]
+    Profile {
+        /// The file.
+        name: String,
+        /// What is wrong.
+        source: ProfileError,
+    },
+    /// No ABI has such a call.
+    #[error("no system call is called {}{}", escape::capped(.name, escape::NAME_WIDTH), did_you_mean(.near))]
+    NoSuchCall {
+        /// As it was typed.
+        name: String,
+        /// Names that look like it.
+        near: Vec<String>,
+    },
     /// No event loop.
     #[error("starting the event loop: {0}")]
     Runtime(io::Error),
@@ -216,6 +234,10 @@ impl Cli {
             Verb::Man(arguments) => man::run(&arguments),
         }
     }
+}
+
+fn did_you_mean(near: &[String]) -> String {
+    if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(", ")) }
 }
 
 fn ask(global: &Global, request: &Request) -> Result<Response, Error> {

@@ -15,7 +15,17 @@ pub struct DockerProfile {
     head: Profile,
     /// By architecture of the host: what its filter contains.
     arch_map: Vec<(Arch, Vec<Arch>)>,
-    rules: Vec<(Rule, Filter, Filter)>,
+    pub(super) rules: Vec<DockerRule>,
+}
+
+/// A rule, and when it counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct DockerRule {
+    pub(super) rule: Rule,
+    pub(super) includes: Filter,
+    pub(super) excludes: Filter,
+    /// What its author says of it; the engine does not read it.
+    pub(super) comment: Option<String>,
 }
 
 /// When a rule counts.
@@ -59,10 +69,24 @@ pub struct Target {
 /// What is no profile, and what the engine would refuse.
 pub fn parse_docker(bytes: &[u8]) -> Result<DockerProfile, ProfileError> {
     let document = parse_document(bytes)?;
+    parse_docker_object(&Node::root(&document))
+}
+
+/// Reads a profile in Docker's format, as an OCI object, or in a whole OCI configuration.
+///
+/// # Errors
+/// What is none of them, and what the engine would refuse.
+pub fn parse_file(bytes: &[u8]) -> Result<DockerProfile, ProfileError> {
+    let document = parse_document(bytes)?;
     let root = Node::root(&document);
+    let linux = root.field("linux")?;
+    if linux.is_absent() { parse_docker_object(&root) } else { parse_docker_object(&linux.field("seccomp")?) }
+}
+
+fn parse_docker_object(root: &Node<'_>) -> Result<DockerProfile, ProfileError> {
     let rules = root.field("syscalls")?;
     let rules = rules.items()?.map(|node| parse_docker_rule(&node)).collect::<Result<Vec<_>, _>>()?;
-    let head = parse_head(&root, rules.is_empty())?;
+    let head = parse_head(root, rules.is_empty())?;
     let arch_map = root.field("archMap")?;
     let arch_map = arch_map.items()?.map(|node| parse_arch_map(&node)).collect::<Result<Vec<_>, _>>()?;
     if !head.architectures.is_empty() && !arch_map.is_empty() {
@@ -71,7 +95,7 @@ pub fn parse_docker(bytes: &[u8]) -> Result<DockerProfile, ProfileError> {
     Ok(DockerProfile { head, arch_map, rules })
 }
 
-fn parse_docker_rule(node: &Node<'_>) -> Result<(Rule, Filter, Filter), ProfileError> {
+fn parse_docker_rule(node: &Node<'_>) -> Result<DockerRule, ProfileError> {
     let mut rule = parse_rule(node)?;
     let name = node.field("name")?;
     if let Some(text) = name.optional_text()? {
@@ -80,7 +104,12 @@ fn parse_docker_rule(node: &Node<'_>) -> Result<(Rule, Filter, Filter), ProfileE
         }
         rule.names.push(text);
     }
-    Ok((rule, parse_filter(&node.field("includes")?)?, parse_filter(&node.field("excludes")?)?))
+    Ok(DockerRule {
+        rule,
+        includes: parse_filter(&node.field("includes")?)?,
+        excludes: parse_filter(&node.field("excludes")?)?,
+        comment: node.field("comment")?.optional_text()?,
+    })
 }
 
 fn parse_filter(node: &Node<'_>) -> Result<Filter, ProfileError> {
@@ -128,14 +157,38 @@ impl DockerProfile {
             profile.architectures.push(*arch);
             profile.architectures.extend(subs);
         }
-        profile.rules = self
-            .rules
-            .iter()
-            .filter(|(_, includes, excludes)| includes.includes(target) && !excludes.excludes(target))
-            .map(|(rule, _, _)| rule.clone())
-            .collect();
+        profile.rules = self.rules.iter().filter(|rule| rule.counts(target)).map(|rule| rule.rule.clone()).collect();
         refuse_what_runc_refuses(&profile)?;
         Ok(profile)
+    }
+}
+
+impl DockerRule {
+    /// Whether the runtime gets to see it.
+    pub(super) fn counts(&self, target: &Target) -> bool {
+        self.includes.includes(target) && !self.excludes.excludes(target)
+    }
+
+    /// What keeps it from the runtime, in words.
+    pub(super) fn hindrances(&self, target: &Target) -> Vec<String> {
+        let mut found = Vec::new();
+        let Filter { caps, arches, min_kernel } = &self.includes;
+        found.extend(caps.iter().filter(|cap| !target.capabilities.contains(cap)).map(|cap| format!("needs {cap}")));
+        if !arches.is_empty() && !arches.iter().any(|arch| arch == go_arch(target.native)) {
+            found.push(format!("is for {}", arches.join(", ")));
+        }
+        if let Some(KernelVersion(kernel, major)) = min_kernel.filter(|min| target.kernel < *min) {
+            found.push(format!("needs a kernel of {kernel}.{major} or later"));
+        }
+        let Filter { caps, arches, min_kernel } = &self.excludes;
+        found.extend(caps.iter().filter(|cap| target.capabilities.contains(cap)).map(|cap| format!("not with {cap}")));
+        if arches.iter().any(|arch| arch == go_arch(target.native)) {
+            found.push(format!("not on {}", go_arch(target.native)));
+        }
+        if let Some(KernelVersion(kernel, major)) = min_kernel.filter(|min| target.kernel >= *min) {
+            found.push(format!("not from kernel {kernel}.{major} on"));
+        }
+        found
     }
 }
 

@@ -248,7 +248,7 @@ fn add<K: Ord>(entries: &mut BTreeMap<K, Entry>, call: K, chain: Chain) {
 const EPERM: u32 = 1;
 
 /// What the filter answers.
-fn outcome(action: Action, errno: Option<u32>) -> Outcome {
+pub(super) fn outcome(action: Action, errno: Option<u32>) -> Outcome {
     let data = if matches!(action, Action::Errno | Action::Trace) { errno_data(errno) } else { 0 };
     Outcome { action, data }
 }

@@ -8,6 +8,7 @@ pub mod check;
 mod code;
 pub mod docker;
 mod evaluate;
+pub mod explain;
 mod half;
 mod json;
 mod multiplex;

@@ -4,6 +4,7 @@
 
 pub mod denial;
 pub mod escape;
+pub mod explain;
 pub mod findings;
 pub mod json;
 pub mod near;

@@ -1,6 +1,7 @@
 //! `auditor profile VERB FILE...`: profiles as files. No daemon is asked, unless a container is named.
 
 mod check;
+mod explain;
 mod source;
 mod target;
 
@@ -8,6 +9,9 @@ use clap::{Args, Subcommand};
 
 use super::output::Output;
 use super::{Error, Global, Outcome};
+use crate::profile::ProfileError;
+use crate::profile::docker::{self, DockerProfile};
+use source::Source;
 pub use source::SourceError;
 pub use target::TargetError;
 
@@ -21,10 +25,21 @@ pub(super) struct Arguments {
 enum Verb {
     /// Does engine and runtime take it, and does it do what it says
     Check(check::Arguments),
+    /// What happens to a call, and which rule decides
+    Explain(explain::Arguments),
 }
 
 pub(super) fn run(global: &Global, out: &Output, arguments: &Arguments) -> Result<Outcome, Error> {
     match &arguments.verb {
         Verb::Check(arguments) => check::run(global, out, arguments),
+        Verb::Explain(arguments) => explain::run(global, out, arguments),
     }
+}
+
+fn parse(source: &Source) -> Result<DockerProfile, Error> {
+    docker::parse_file(&source.bytes).map_err(|error| unusable(source, error))
+}
+
+fn unusable(source: &Source, error: ProfileError) -> Error {
+    Error::Profile { name: source.name.clone(), source: error }
 }

@@ -106,6 +106,21 @@ fn capabilities(asked: &[String]) -> Result<Vec<String>, TargetError> {
     Ok(found.into_iter().map(str::to_owned).collect())
 }
 
+/// The capabilities as people say them: Docker's default ones, and what is other.
+pub(super) fn capabilities_in_words(capabilities: &[String]) -> String {
+    let is_default = |cap: &str| capability::DOCKER_DEFAULT.contains(&cap);
+    let more: Vec<&str> = capabilities.iter().map(String::as_str).filter(|cap| !is_default(cap)).collect();
+    let lacks = capability::DOCKER_DEFAULT.iter().any(|cap| !capabilities.iter().any(|has| has == cap));
+    let list = |caps: &[&str]| caps.join(", ");
+    match (lacks, more.as_slice()) {
+        _ if capabilities.len() == capability::ALL.len() => "all capabilities".to_owned(),
+        (false, []) => "Docker's default capabilities".to_owned(),
+        (false, more) => format!("Docker's default capabilities and {}", list(more)),
+        (true, _) if capabilities.is_empty() => "no capabilities".to_owned(),
+        (true, _) => list(&capabilities.iter().map(String::as_str).collect::<Vec<_>>()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -74,6 +74,21 @@ pub fn check(text: &[u8], host: &Host) -> Checked {
     Checked { findings: found.finish(text), policy }
 }
 
+/// The line on which each rule begins, counted from 1; none where the text is no profile.
+#[must_use]
+pub fn rule_lines(text: &[u8]) -> Vec<usize> {
+    let Ok(document) = Document::parse(text) else { return Vec::new() };
+    let Some(model) = read::read(&document, &mut Findings::default()) else { return Vec::new() };
+    let (mut line, mut seen) = (1, 0);
+    let mut lines = Vec::new();
+    for rule in &model.rules {
+        line += text.get(seen..rule.at).unwrap_or_default().iter().filter(|byte| **byte == b'\n').count();
+        seen = rule.at;
+        lines.push(line);
+    }
+    lines
+}
+
 fn inspect(text: &[u8], host: &Host, found: &mut Findings) -> Option<Policy> {
     if text.len() > MAX_BYTES {
         found.error("too-large", 0, || {

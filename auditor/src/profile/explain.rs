@@ -1,0 +1,230 @@
+//! What a profile does to a call, and which of its rules say so.
+
+use serde::Serialize;
+
+use super::docker::{DockerProfile, DockerRule, Target};
+use super::evaluate::{HostArch, same_action};
+use super::multiplex::door;
+use super::policy::Entry;
+use super::{Action, Decision, Policy, Profile, ProfileError};
+use crate::filter::{Case, Diagram, Diagrams, Outcome, Test, TooComplex};
+use crate::syscall::{self, Abi, SyscallNr};
+
+/// What happens to a call by one ABI.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// By which convention it is made.
+    pub abi: Abi,
+    /// Its number there.
+    pub nr: SyscallNr,
+    /// Its name.
+    pub name: String,
+    /// `allowed`, `conditional`, `denied` or `unknown`.
+    pub verdict: &'static str,
+    /// What happens for which arguments: the first case that holds decides. Empty where that is not known.
+    pub cases: Vec<ExplainedCase>,
+    /// Why it is not known.
+    pub unknown: Option<String>,
+    /// The rules that are about it, also those that do not apply.
+    pub rules: Vec<ExplainedRule>,
+}
+
+/// What happens for some arguments.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExplainedCase {
+    /// Conditions that must hold together; none for all that is left.
+    pub conditions: Vec<String>,
+    /// `allowed`, `conditional` (a supervisor decides) or `denied`.
+    pub verdict: &'static str,
+    /// The specification's word.
+    pub action: &'static str,
+    /// The errno that the caller gets.
+    pub errno: Option<u16>,
+    /// `rule`, `default`, `runtime_stub` or `foreign_abi`.
+    pub decided_by: &'static str,
+    /// The place of the rule in `syscalls`, from 0.
+    pub rule: Option<usize>,
+}
+
+/// A rule that is about the call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExplainedRule {
+    /// Its place in `syscalls`, from 0.
+    pub rule: usize,
+    /// The line on which it begins, from 1.
+    pub line: Option<usize>,
+    /// What its author says of it.
+    pub comment: Option<String>,
+    /// The name by which it is about the call: its own, or that of a call which comes through it.
+    pub name: String,
+    /// The specification's word.
+    pub action: &'static str,
+    /// The errno that it gives.
+    pub errno: Option<u16>,
+    /// Its conditions, as they are written.
+    pub conditions: Vec<String>,
+    /// Whether it gets into the filter.
+    pub applies: bool,
+    /// Why it does not.
+    pub because: Vec<String>,
+}
+
+/// A profile that was read, and what it means for a container.
+#[derive(Debug)]
+pub struct Explainer {
+    source: DockerProfile,
+    lines: Vec<usize>,
+    target: Target,
+    profile: Profile,
+    /// The place in the source of each rule of the resolved profile.
+    places: Vec<usize>,
+    policy: Policy,
+}
+
+impl Explainer {
+    /// For a profile in either format. `lines` says where its rules begin.
+    ///
+    /// # Errors
+    /// What the runtime would refuse.
+    pub fn new(source: DockerProfile, lines: Vec<usize>, target: Target) -> Result<Self, ProfileError> {
+        let profile = source.resolve(&target)?;
+        let counting = source.rules.iter().enumerate().filter(|(_, rule)| rule.counts(&target));
+        let places = counting.map(|(at, _)| at).collect();
+        let policy = profile.evaluate(HostArch::of(target.native));
+        Ok(Self { source, lines, target, profile, places, policy })
+    }
+
+    /// What the profile does.
+    #[must_use]
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// What happens to a call; `None` where the ABI has none of that name.
+    #[must_use]
+    pub fn explain(&self, diagrams: &mut Diagrams, abi: Abi, name: &str) -> Option<Explanation> {
+        let nr = syscall::number(abi, name)?;
+        let cases = self.policy.diagram(diagrams, abi, nr).map_err(|error| error.to_string()).and_then(|diagram| {
+            let cases = diagrams.cases(diagram).map_err(|error| error.to_string())?;
+            let examples = examples(diagrams, &cases);
+            Ok(cases.iter().zip(examples).map(|(case, args)| self.case(abi, nr, case, args)).collect::<Vec<_>>())
+        });
+        let (cases, unknown) = match cases {
+            Ok(cases) => (cases, None),
+            Err(why) => (Vec::new(), Some(why)),
+        };
+        let all = |verdict| cases.iter().all(|case| case.verdict == verdict);
+        let verdict = match cases.as_slice() {
+            [] => "unknown",
+            _ if all("allowed") => "allowed",
+            _ if all("denied") => "denied",
+            _ => "conditional",
+        };
+        let rules = self.rules(abi, nr);
+        Some(Explanation { abi, nr, name: name.to_owned(), verdict, cases, unknown, rules })
+    }
+
+    fn case(&self, abi: Abi, nr: SyscallNr, case: &Case, example: Option<[u64; 6]>) -> ExplainedCase {
+        let decision = case.outcome.decision();
+        let (decided_by, rule) = self.who(abi, nr, decision, &example.unwrap_or_default());
+        ExplainedCase {
+            conditions: case.conditions.iter().map(|test| readable(abi, *test).to_string()).collect(),
+            verdict: verdict(decision.action),
+            action: decision.action.as_str(),
+            errno: decision.errno,
+            decided_by,
+            rule,
+        }
+    }
+
+    /// Who decides for these arguments.
+    fn who(&self, abi: Abi, nr: SyscallNr, decision: Decision, args: &[u64; 6]) -> (&'static str, Option<usize>) {
+        if !self.policy.contains(abi) {
+            return ("foreign_abi", None);
+        }
+        if self.policy.stub_above(abi).is_some_and(|highest| nr > highest) {
+            return ("runtime_stub", None);
+        }
+        let naming = self.profile.rules_naming(abi, nr, args);
+        let always = matches!(*self.policy.entry(abi, nr), Entry::Always(_));
+        let decides = naming.iter().filter(|rule| !rule.idle && rule.holds && rule.decision == decision);
+        let first = decides.min_by_key(|rule| (always && rule.conditional, rule.rule));
+        match first.and_then(|rule| self.places.get(rule.rule)) {
+            Some(place) => ("rule", Some(*place)),
+            None => ("default", None),
+        }
+    }
+
+    fn rules(&self, abi: Abi, nr: SyscallNr) -> Vec<ExplainedRule> {
+        let mut found = Vec::new();
+        for (at, rule) in self.source.rules.iter().enumerate() {
+            let is_about = |name: &&String| {
+                syscall::number(abi, name) == Some(nr) || door(abi, name).is_some_and(|(door, _)| door == nr)
+            };
+            found.extend(rule.rule.names.iter().filter(is_about).map(|name| self.rule(at, rule, name)));
+        }
+        found
+    }
+
+    fn rule(&self, at: usize, rule: &DockerRule, name: &str) -> ExplainedRule {
+        let inner = &rule.rule;
+        let mut because = rule.hindrances(&self.target);
+        let default = (self.profile.default_action, self.profile.default_errno);
+        if same_action((inner.action, inner.errno), default) {
+            because.push("does what the default does".to_owned());
+        }
+        let decision = super::evaluate::outcome(inner.action, inner.errno).decision();
+        ExplainedRule {
+            rule: at,
+            line: self.lines.get(at).copied(),
+            comment: rule.comment.clone(),
+            name: name.to_owned(),
+            action: decision.action.as_str(),
+            errno: decision.errno,
+            conditions: inner.args.iter().map(|arg| Test::from(arg).to_string()).collect(),
+            applies: because.is_empty(),
+            because,
+        }
+    }
+}
+
+/// The condition as people would write it: an argument of a 32-bit program has no upper half.
+pub(super) const fn readable(abi: Abi, mut test: Test) -> Test {
+    const LOWER: u64 = u32::MAX as u64;
+    if matches!(abi, Abi::I386 | Abi::Arm) && test.mask & LOWER == LOWER && test.value <= LOWER {
+        test.mask = u64::MAX;
+    }
+    test
+}
+
+/// What happens to the call itself.
+pub(super) const fn verdict(action: Action) -> &'static str {
+    if action.passes() {
+        "allowed"
+    } else if action.denies() {
+        "denied"
+    } else {
+        "conditional"
+    }
+}
+
+/// For each case arguments for which it is the one that decides.
+fn examples(diagrams: &mut Diagrams, cases: &[Case]) -> Vec<Option<[u64; 6]>> {
+    let mark = |at: usize| Outcome { action: Action::Trace, data: u16::try_from(at).unwrap_or(u16::MAX) };
+    let Ok(whole) = marked(diagrams, cases, mark) else { return vec![None; cases.len()] };
+    (0..cases.len()).map(|at| diagrams.witness(whole, |outcome| outcome == mark(at))).collect()
+}
+
+/// The number of the case that decides, as a function of the arguments.
+fn marked(diagrams: &mut Diagrams, cases: &[Case], mark: impl Fn(usize) -> Outcome) -> Result<Diagram, TooComplex> {
+    // The last case has no condition.
+    let mut rest = diagrams.constant(mark(cases.len().saturating_sub(1)))?;
+    for (at, case) in cases.iter().enumerate().rev() {
+        let mut then = diagrams.constant(mark(at))?;
+        for test in &case.conditions {
+            then = diagrams.test(*test, then, rest)?;
+        }
+        rest = then;
+    }
+    Ok(rest)
+}

@@ -1,0 +1,92 @@
+//! `auditor profile explain`, `diff` and `merge` as people and scripts see them.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+struct Ran {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
+/// Runs a verb in the folder of the test data, so that names in outputs are short.
+fn run(arguments: &[&str]) -> Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_auditor"));
+    command.arg("profile").args(arguments).current_dir(data("profiles"));
+    for variable in ["AUDITOR_LOG", "COLUMNS", "NO_COLOR"] {
+        command.env_remove(variable);
+    }
+    let output = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ran { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// The same for a machine that is the same everywhere.
+fn run_for(arguments: &[&str]) -> Ran {
+    run(&[arguments, &["--kernel", "6.1", "--arch", "amd64"]].concat())
+}
+
+/// Asserts that the output is what `golden/NAME` holds; `AUDITOR_RECORD=1` writes it anew.
+fn assert_recorded(name: &str, output: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var_os("AUDITOR_RECORD").is_some() {
+        std::fs::write(&path, output).unwrap();
+    }
+    assert_eq!(output, std::fs::read_to_string(&path).unwrap_or_default(), "{name} differs from what is recorded");
+}
+
+const DOCKER: &str = "docker-format.json";
+
+#[test]
+fn explain_says_what_happens_and_which_rule_decides() {
+    let names = ["clone", "clone3", "mount", "ptrace", "socket", "socketcall", "personality", "mkdir", "cachestat"];
+    let ran = run_for(&[&["explain", DOCKER][..], &names].concat());
+    assert_eq!(
+        (ran.code, ran.stderr.as_str()),
+        (0, "for x86_64 with Linux 6.1, runc, and Docker's default capabilities\n")
+    );
+    assert_recorded("explain.txt", &ran.stdout);
+    let json = run_for(&[&["explain", DOCKER, "-o", "json"][..], &names[..3]].concat());
+    assert_recorded("explain.json", &json.stdout);
+}
+
+#[test]
+fn explain_is_for_the_capabilities_that_are_named() {
+    let ran = run_for(&["explain", DOCKER, "clone", "mount", "--cap", "sys_admin"]);
+    assert_eq!(ran.stderr, "for x86_64 with Linux 6.1, runc, and Docker's default capabilities and CAP_SYS_ADMIN\n");
+    assert_recorded("explain-sys-admin.txt", &ran.stdout);
+    let old = run(&["explain", DOCKER, "ptrace", "--kernel", "4.4", "--arch", "amd64"]);
+    assert!(old.stdout.contains("would say SCMP_ACT_ALLOW, always: needs a kernel of 4.8 or later"), "{}", old.stdout);
+    let arm = run(&["explain", DOCKER, "set_tls", "--kernel", "6.1", "--arch", "arm64"]);
+    assert!(arm.stdout.starts_with("set_tls (arm, 983045): allowed, by rule 8 (line 24)\n"), "{}", arm.stdout);
+}
+
+#[test]
+fn explain_without_a_name_lists_every_call_of_the_profile() {
+    let ran = run_for(&["explain", DOCKER]);
+    assert_recorded("explain-all.txt", &ran.stdout);
+    let json: serde_json::Value = serde_json::from_str(&run_for(&["explain", DOCKER, "-o", "json"]).stdout).unwrap();
+    let calls = ["x86_64", "i386", "x32"].map(|abi| abi.parse().unwrap()).map(|abi| auditor::syscall::all(abi).count());
+    assert_eq!(json.as_array().unwrap().len(), calls.into_iter().sum::<usize>());
+}
+
+#[test]
+fn what_is_no_call_or_no_profile_is_one_line_and_exit_code_2() {
+    for (arguments, words) in [
+        (&["explain", DOCKER, "opnat"][..], "auditor: no system call is called opnat; did you mean openat?\n"),
+        (&["explain", DOCKER, "frobnicate\n"], "auditor: no system call is called frobnicate\\n\n"),
+        (&["explain", "nothing.json", "read"], "auditor: reading nothing.json: "),
+        (&["explain", "../filters/conditions.bpf", "read"], "not readable as JSON"),
+        (&["explain", DOCKER, "--arch", "vax"], "auditor: --arch vax: unknown architecture; say amd64 or arm64\n"),
+        (&["explain", DOCKER, "--cap", "SYS_ADMN"], "no such capability"),
+    ] {
+        let ran = run(arguments);
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{arguments:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(words) && ran.stderr.lines().count() == 1, "{arguments:?}: {}", ran.stderr);
+    }
+}
