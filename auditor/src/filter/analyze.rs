@@ -43,7 +43,8 @@ impl Program {
         let zero = || Word::Constant(0);
         let start = State { at: 0, a: zero(), x: zero(), memory: Rc::new([const { Word::Constant(0) }; CELLS]) };
         let call = SeccompData::new(abi, nr, [0; 6]);
-        Exploration { program: self, call, uses: uses(&self.ops), diagrams, known: HashMap::new() }.run(start)
+        Exploration { program: self, call, uses: uses(&self.ops), diagrams, known: HashMap::new(), executed: 0 }
+            .run(start)
     }
 }
 
@@ -82,7 +83,10 @@ struct Exploration<'a> {
     uses: Vec<u32>,
     diagrams: &'a mut Diagrams,
     known: HashMap<State, Node>,
+    executed: u32,
 }
+
+const INSTRUCTIONS_A_STEP: u32 = 16;
 
 /// How a straight piece of program ends.
 enum End {
@@ -120,7 +124,11 @@ impl Exploration<'_> {
     /// Goes on until the end or a jump that depends on arguments.
     fn straight(&mut self, mut state: State) -> Result<End, TooComplex> {
         loop {
-            self.diagrams.step()?;
+            // Most instructions are constants meeting constants: many of them are one step of work.
+            self.executed += 1;
+            if self.executed.is_multiple_of(INSTRUCTIONS_A_STEP) {
+                self.diagrams.step()?;
+            }
             let Some(op) = self.program.ops.get(state.at).copied() else { return Ok(End::Value(FALSE)) };
             state.at += 1;
             match op {

@@ -25,6 +25,8 @@ pub struct Case {
 
 /// Cases that a list has at most.
 const MAX_CASES: usize = 1024;
+/// Conditions of a list that is looked through for what can be left out: it takes the square of that.
+const MAX_SHORTENED: usize = 256;
 
 impl Case {
     /// Whether all conditions hold.
@@ -65,7 +67,9 @@ impl Diagrams {
         self.refresh();
         let usual = self.usual(diagram.0)?;
         let lines = Description { diagrams: self, usual, known: HashMap::new() }.of(diagram.0)?;
-        let lines = self.shorten(lines.to_vec())?;
+        let lines = lines.to_vec();
+        let tests: usize = lines.iter().map(|line| line.tests.len()).sum();
+        let lines = if tests > MAX_SHORTENED { lines } else { self.shorten(lines)? };
         let mut again = FALSE;
         for line in lines.iter().rev() {
             let condition = self.all(&line.tests)?;
@@ -189,7 +193,7 @@ impl Description<'_> {
     /// What of some ways needs no condition: one that ends in what is usual, or else is usual itself, unless it is much
     /// dearer to describe the others.
     fn rest(&self, ways: &[Way]) -> Option<usize> {
-        let cost = |way: &Way| way.set.pieces.len() * way.lines.len();
+        let cost = |way: &Way| way.set.tests() * way.lines.len();
         let all: usize = ways.iter().map(cost).sum();
         let others = |at: &usize| all - cost(&ways[*at]);
         let cheapest = (0..ways.len()).map(|at| others(&at)).min()?;

@@ -20,9 +20,11 @@ pub(super) struct Set {
 }
 
 /// Pieces of one description at most.
-const MAX_PIECES: usize = 256;
+const MAX_PIECES: usize = 1024;
 /// As many single values are still better to read than half as many masks.
 const MAX_VALUES: usize = 16;
+/// Steps of work that one cover by masks may take: where it is worth having, it is found sooner.
+const MAX_COVER_STEPS: u32 = 1 << 14;
 
 impl Set {
     /// The values of an argument that lead from one node to another.
@@ -254,7 +256,8 @@ impl Ranges {
 /// The cover has nothing to spare (S. Minato, "Fast generation of irredundant sum-of-products forms", 1992).
 fn cubes(diagrams: &mut Diagrams, argument: u16, least: Node, most: Node) -> Result<Option<Vec<Piece>>, TooComplex> {
     let Ok(argument) = u8::try_from(argument) else { return Ok(None) };
-    let Some((cubes, _)) = diagrams.cover(least, most)? else { return Ok(None) };
+    let until = diagrams.steps().saturating_add(MAX_COVER_STEPS);
+    let Some((cubes, _)) = diagrams.cover(least, most, until)? else { return Ok(None) };
     let test = |(mask, value)| vec![Test { argument, mask, comparison: Comparison::Equal, value }];
     Ok(Some(cubes.into_iter().map(test).collect()))
 }
@@ -263,7 +266,7 @@ fn cubes(diagrams: &mut Diagrams, argument: u16, least: Node, most: Node) -> Res
 type Cover = Option<(Vec<(u64, u64)>, Node)>;
 
 impl Diagrams {
-    fn cover(&mut self, least: Node, most: Node) -> Result<Cover, TooComplex> {
+    fn cover(&mut self, least: Node, most: Node, until: u32) -> Result<Cover, TooComplex> {
         if least == FALSE {
             return Ok(Some((Vec::new(), FALSE)));
         }
@@ -271,18 +274,21 @@ impl Diagrams {
             return Ok(Some((vec![(0, 0)], TRUE)));
         }
         self.step()?;
+        if self.steps() > until {
+            return Ok(None);
+        }
         let variable = self.variable(least).min(self.variable(most));
         let (l, m) = (self.below(least, variable), self.below(most, variable));
         // What only the bit not set, only the bit set, and both can cover.
         let need_low = self.choose(m.1, FALSE, l.0)?;
-        let Some((low, low_set)) = self.cover(need_low, m.0)? else { return Ok(None) };
+        let Some((low, low_set)) = self.cover(need_low, m.0, until)? else { return Ok(None) };
         let need_high = self.choose(m.0, FALSE, l.1)?;
-        let Some((high, high_set)) = self.cover(need_high, m.1)? else { return Ok(None) };
+        let Some((high, high_set)) = self.cover(need_high, m.1, until)? else { return Ok(None) };
         let left_low = self.choose(low_set, FALSE, l.0)?;
         let left_high = self.choose(high_set, FALSE, l.1)?;
         let left = self.or(left_low, left_high)?;
         let both = self.and(m.0, m.1)?;
-        let Some((mut cubes, both_set)) = self.cover(left, both)? else { return Ok(None) };
+        let Some((mut cubes, both_set)) = self.cover(left, both, until)? else { return Ok(None) };
         cubes.extend(low.into_iter().map(|(mask, value)| (mask | bit(variable), value)));
         cubes.extend(high.into_iter().map(|(mask, value)| (mask | bit(variable), value | bit(variable))));
         if cubes.len() > MAX_PIECES {

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use auditor::filter::{Comparison, Diagrams, Outcome, Program, Test};
-use auditor::syscall::Abi;
+use auditor::filter::{Comparison, Diagrams, Instruction, Outcome, Program, Test};
+use auditor::syscall::{Abi, SyscallNr};
 
+use super::arbitrary::stmt;
 use crate::nr;
 
 pub(super) fn read(name: &str) -> Program {
@@ -62,6 +63,34 @@ fn every_operator_is_found_again() {
     }
     let but_one = ["arg0 == 5: SCMP_ACT_ERRNO 1", "otherwise: SCMP_ACT_ALLOW 0"];
     assert_eq!(lines(CONDITIONS, Abi::X86_64, "sethostname"), but_one);
+}
+
+#[test]
+fn every_call_in_every_real_filter_has_cases() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/filters");
+    let files = std::fs::read_dir(data).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    for file in files.filter(|file| file.ends_with(".bpf")) {
+        let (program, mut diagrams) = (read(&format!("filters/{file}")), Diagrams::new());
+        for (abi, nr) in Abi::ALL.into_iter().flat_map(|abi| (-1..600).map(move |nr| (abi, SyscallNr(nr)))) {
+            let diagram = program.analyze(&mut diagrams, abi, nr).unwrap();
+            let cases = diagrams.cases(diagram).unwrap();
+            assert_eq!(cases.len() == 1, diagrams.as_constant(diagram).is_some(), "{file}: {abi} {}", nr.0);
+        }
+    }
+}
+
+#[test]
+fn eight_hundred_values_are_eight_hundred_cases() {
+    let mut all = Vec::new();
+    for value in 0..800 {
+        all.extend([stmt(0x20, 20), Instruction { code: 0x15, jt: 0, jf: 3, k: 0 }, stmt(0x20, 16)]);
+        all.extend([Instruction { code: 0x15, jt: 0, jf: 1, k: 3 * value }, stmt(0x06, 0x7fff_0000)]);
+    }
+    all.push(stmt(0x06, 0x0005_0001));
+    let mut diagrams = Diagrams::new();
+    let diagram = Program::new(all).unwrap().analyze(&mut diagrams, Abi::X86_64, nr(Abi::X86_64, "ioctl")).unwrap();
+    let cases = diagrams.cases(diagram).unwrap();
+    assert_eq!((cases.len(), cases[7].to_string().as_str()), (801, "arg0 == 21"));
 }
 
 #[test]
