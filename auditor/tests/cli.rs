@@ -144,6 +144,112 @@ fn suggest_writes_the_profile_alone_to_stdout() {
 }
 
 #[test]
+fn denials_are_a_list_for_people_and_one_object_a_line_for_scripts() {
+    let daemon = daemon();
+    let all = run(&daemon.socket, &["denials"]);
+    assert_eq!((all.code, all.stderr.as_str()), (0, ""));
+    assert!(
+        all.stdout.contains("mkdir(pathname=0x7ffd2000, mode=0755) = EPERM (SCMP_ACT_ERRNO) x2\n"),
+        "{}",
+        all.stdout
+    );
+    assert!(!all.stdout.contains('\u{1b}'), "no escape sequence may pass");
+    let json = run(&daemon.socket, &["denials", "tools", "-o", "json"]);
+    let objects: Vec<serde_json::Value> = json.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(objects.len(), fixture::denials(None).len());
+    for key in
+        ["time", "container", "id", "pid", "tid", "comm", "abi", "nr", "name", "args", "action", "errno", "count"]
+    {
+        assert!(objects.iter().all(|object| object.get(key).is_some()), "{key}");
+    }
+    assert_eq!(run(&daemon.socket, &["denials", "shell"]).stdout, "no denials\n");
+    assert_eq!(run(&daemon.socket, &["denials", "shell", "-o", "json"]).stdout, "");
+    assert_eq!(run(&daemon.socket, &["denials", "--since", "1s"]).stdout, "no denials\n");
+    assert_eq!(run(&daemon.socket, &["denials", "--since", "yesterday"]).code, 2);
+    assert_eq!(run(&daemon.socket, &["denials", "toolz"]).code, 2);
+}
+
+#[test]
+fn show_ends_with_the_last_denials() {
+    let daemon = daemon();
+    let shown = run(&daemon.socket, &["show", "tools"]);
+    assert!(shown.stdout.contains("LAST DENIALS"), "{}", shown.stdout);
+    let json: serde_json::Value =
+        serde_json::from_str(&run(&daemon.socket, &["show", "tools", "-o", "json"]).stdout).unwrap();
+    assert_eq!(json[0]["last_denials"].as_array().unwrap().len(), fixture::denials(None).len());
+}
+
+/// A command that follows, with its output line by line.
+struct Follower {
+    child: std::process::Child,
+    lines: std::io::Lines<std::io::BufReader<std::process::ChildStdout>>,
+}
+
+impl Follower {
+    fn start(socket: &Path, arguments: &[&str]) -> Self {
+        use std::io::BufRead as _;
+        let mut command = auditor(socket, arguments);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    fn object(&mut self) -> serde_json::Value {
+        serde_json::from_str(&self.lines.next().unwrap().unwrap()).unwrap()
+    }
+
+    /// Ends it and gives what it noted.
+    fn end(mut self) -> String {
+        self.child.kill().unwrap();
+        let mut stderr = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        self.child.wait().unwrap();
+        stderr
+    }
+}
+
+#[test]
+fn a_follower_gets_what_is_past_then_what_comes_and_is_told_what_it_missed() {
+    let daemon = daemon();
+    let mut follower = Follower::start(&daemon.socket, &["denials", "--follow", "tools", "-o", "json"]);
+    let past = fixture::denials(None);
+    for denial in &past {
+        assert_eq!(follower.object(), serde_json::to_value(denial).unwrap());
+    }
+    assert_eq!(follower.object(), serde_json::to_value(&past[0]).unwrap());
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert_eq!(follower.end(), "7 refusals are not shown: this command read too slowly\n");
+}
+
+#[test]
+fn a_follower_survives_the_daemon_and_says_so() {
+    let first = daemon();
+    let socket = first.socket.clone();
+    let mut follower = Follower::start(&socket, &["denials", "-f", "-o", "json"]);
+    let past = fixture::denials(None);
+    for _ in 0..=past.len() {
+        follower.object();
+    }
+    // The directory stays, the daemon goes.
+    let Daemon { _directory: directory, _background: background, .. } = first;
+    drop(background);
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let background = fixture::Background::start();
+    let inside = background.enter();
+    let listener = control::bind(&socket, None).unwrap();
+    background.spawn(control::serve(listener, fixture::source(fixture::snapshot())));
+    drop(inside);
+    // Another daemon counts anew: all that it knows is new.
+    for denial in &past {
+        assert_eq!(follower.object(), serde_json::to_value(denial).unwrap());
+    }
+    let notes = follower.end();
+    assert!(notes.contains("; waiting for the daemon\n"), "{notes}");
+    assert!(notes.contains("another daemon answers"), "{notes}");
+    drop((directory, background));
+}
+
+#[test]
 fn an_incomplete_record_is_exit_code_1_unless_it_is_allowed() {
     let daemon = daemon();
     let ran = run(&daemon.socket, &["suggest", "tools"]);

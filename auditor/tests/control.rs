@@ -9,7 +9,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use auditor::control::{self, ClientError, FailureKind, Request, Response, Source};
+use auditor::control::{self, ClientError, FailureKind, FollowItem, Request, Response, Source};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -55,6 +55,38 @@ fn every_request_has_its_answer() {
     assert_eq!(answer.notes, ["2 containers, one start"]);
     let Response::Health(health) = call(Request::Health) else { panic!("not health") };
     assert_eq!(*health, fixture::snapshot().health);
+}
+
+#[test]
+fn followers_are_told_and_bounded() {
+    let daemon = daemon();
+    let follow = |after: Option<&str>| {
+        let request = Request::Denials { container: None, follow: true, after: after.map(str::to_owned) };
+        control::follow(&daemon.path, &request, PATIENCE)
+    };
+    let (answer, mut following) = follow(None).unwrap();
+    assert_eq!(answer.denials, fixture::denials(None));
+    assert_eq!(following.next_item().unwrap(), FollowItem::Denial(Box::new(answer.denials[0].clone())));
+    assert_eq!(following.next_item().unwrap(), FollowItem::Lost { count: 7 });
+    // Who knows this daemon's past is not told it again.
+    let (again, _) = follow(Some(&answer.daemon)).unwrap();
+    assert_eq!((again.daemon, again.denials), (answer.daemon, Vec::new()));
+    let mut many = Vec::new();
+    let refused = loop {
+        match follow(None) {
+            Ok(following) => many.push(following),
+            Err(error) => break error,
+        }
+        assert!(many.len() < 100, "followers without bounds");
+    };
+    assert!(matches!(refused, ClientError::Failed(failure) if failure.kind == FailureKind::Busy));
+    assert!(control::call(&daemon.path, &Request::Ps, PATIENCE).is_ok());
+    drop(many);
+    // Room comes back when followers go.
+    let began = Instant::now();
+    while follow(None).is_err() {
+        assert!(began.elapsed() < PATIENCE);
+    }
 }
 
 #[test]

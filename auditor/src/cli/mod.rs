@@ -6,6 +6,7 @@
 mod check_config;
 mod completions;
 mod daemon;
+mod denials;
 mod doctor;
 mod man;
 mod output;
@@ -72,7 +73,7 @@ impl Global {
 enum Format {
     /// For people
     Table,
-    /// For scripts: an array of objects
+    /// For scripts: an array of objects; denials are one object a line
     Json,
 }
 
@@ -91,6 +92,8 @@ enum Verb {
     Ps,
     /// One container, syscall by syscall
     Show(show::Arguments),
+    /// What was refused, why, and what would allow it
+    Denials(denials::Arguments),
     /// A smaller profile: JSON on stdout and nothing else
     Suggest(suggest::Arguments),
     /// Work on profile files; no daemon needed
@@ -226,6 +229,7 @@ impl Cli {
             Verb::Daemon(arguments) => daemon::run(&self.global, arguments),
             Verb::Ps => ps::run(&self.global, &out),
             Verb::Show(arguments) => show::run(&self.global, &out, &arguments),
+            Verb::Denials(arguments) => denials::run(&self.global, &out, &arguments),
             Verb::Suggest(arguments) => suggest::run(&self.global, &out, &arguments),
             Verb::Profile(arguments) => profile::run(&self.global, &out, &arguments),
             Verb::Doctor(arguments) => doctor::run(&self.global, &out, arguments),

@@ -42,6 +42,18 @@ impl Output {
         })
     }
 
+    /// Writes the objects as JSON, one a line, or the text made from them.
+    pub(super) fn write_lines<T: Serialize>(
+        &self,
+        objects: &[T],
+        text: impl FnOnce(&Style) -> String,
+    ) -> Result<(), Error> {
+        self.write_text(&match self.format {
+            Format::Table => text(&self.style),
+            Format::Json => json::lines(objects)?,
+        })
+    }
+
     /// Writes a text as it is.
     pub(super) fn write_text(&self, text: &str) -> Result<(), Error> {
         let mut stdout = io::stdout().lock();

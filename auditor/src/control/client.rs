@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::control::{Failure, Request, Response};
+use crate::control::{DenialsAnswer, Failure, FollowItem, Request, Response};
 
 /// An answer larger than this is not one of ours.
 const MAX_ANSWER: u64 = 256 << 20;
@@ -69,24 +69,83 @@ fn advice(error: &io::Error) -> &'static str {
 /// # Errors
 /// When nobody answers, the answer is not understood, or the daemon says no.
 pub fn call(path: &Path, request: &Request, patience: Duration) -> Result<Response, ClientError> {
-    let unreachable = |source| ClientError::Unreachable { path: path.to_owned(), source };
-    let broken = |source| ClientError::Broken { path: path.to_owned(), source };
-    let garbled = |source| ClientError::Garbled { path: path.to_owned(), source };
+    Connection::ask(path, request, patience)?.response()
+}
 
-    let mut stream = UnixStream::connect(path).map_err(unreachable)?;
-    stream.set_read_timeout(Some(patience)).map_err(broken)?;
-    stream.set_write_timeout(Some(patience)).map_err(broken)?;
-    let mut line = serde_json::to_vec(request).map_err(garbled)?;
-    line.push(b'\n');
-    stream.write_all(&line).map_err(broken)?;
-
-    let mut answer = Vec::new();
-    BufReader::new(stream).take(MAX_ANSWER).read_until(b'\n', &mut answer).map_err(broken)?;
-    if answer.pop() != Some(b'\n') {
-        return Err(broken(io::Error::new(io::ErrorKind::UnexpectedEof, "the connection closed before the answer")));
+/// Asks to be told of refused calls from now on. `request` is [`Request::Denials`] with `follow`.
+///
+/// # Errors
+/// As for [`call`].
+pub fn follow(path: &Path, request: &Request, patience: Duration) -> Result<(DenialsAnswer, Following), ClientError> {
+    let mut connection = Connection::ask(path, request, patience)?;
+    match connection.response()? {
+        Response::Denials(answer) => Ok((answer, Following { connection })),
+        _ => Err(connection.broken(io::Error::new(io::ErrorKind::InvalidData, "the answer is to another question"))),
     }
-    match serde_json::from_slice(&answer).map_err(garbled)? {
-        Response::Failed(failure) => Err(failure.into()),
-        response => Ok(response),
+}
+
+/// What the daemon tells a follower.
+#[derive(Debug)]
+pub struct Following {
+    connection: Connection,
+}
+
+impl Following {
+    /// Waits for the next thing it tells. It says something every few seconds, if only that it is there.
+    ///
+    /// # Errors
+    /// When the daemon went away or fell silent.
+    pub fn next_item(&mut self) -> Result<FollowItem, ClientError> {
+        let line = self.connection.line()?;
+        serde_json::from_slice(&line).map_err(|source| self.connection.garbled(source))
+    }
+}
+
+#[derive(Debug)]
+struct Connection {
+    path: PathBuf,
+    reader: BufReader<UnixStream>,
+}
+
+impl Connection {
+    fn ask(path: &Path, request: &Request, patience: Duration) -> Result<Self, ClientError> {
+        let path = path.to_owned();
+        let mut stream =
+            UnixStream::connect(&path).map_err(|source| ClientError::Unreachable { path: path.clone(), source })?;
+        let set = stream.set_read_timeout(Some(patience)).and_then(|()| stream.set_write_timeout(Some(patience)));
+        let mut line =
+            serde_json::to_vec(request).map_err(|source| ClientError::Garbled { path: path.clone(), source })?;
+        line.push(b'\n');
+        let sent = set.and_then(|()| stream.write_all(&line));
+        let connection = Self { path, reader: BufReader::new(stream) };
+        sent.map_err(|source| connection.broken(source))?;
+        Ok(connection)
+    }
+
+    fn response(&mut self) -> Result<Response, ClientError> {
+        let line = self.line()?;
+        match serde_json::from_slice(&line).map_err(|source| self.garbled(source))? {
+            Response::Failed(failure) => Err(failure.into()),
+            response => Ok(response),
+        }
+    }
+
+    fn line(&mut self) -> Result<Vec<u8>, ClientError> {
+        let mut line = Vec::new();
+        let read = (&mut self.reader).take(MAX_ANSWER).read_until(b'\n', &mut line);
+        read.map_err(|source| self.broken(source))?;
+        if line.pop() != Some(b'\n') {
+            let ended = io::Error::new(io::ErrorKind::UnexpectedEof, "the connection closed before the answer");
+            return Err(self.broken(ended));
+        }
+        Ok(line)
+    }
+
+    fn broken(&self, source: io::Error) -> ClientError {
+        ClientError::Broken { path: self.path.clone(), source }
+    }
+
+    fn garbled(&self, source: serde_json::Error) -> ClientError {
+        ClientError::Garbled { path: self.path.clone(), source }
     }
 }

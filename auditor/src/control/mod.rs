@@ -5,11 +5,12 @@
 //! the daemon's main loop (see [`Source`]), so every number comes from one place.
 
 mod client;
+mod follow;
 mod protocol;
 mod server;
 mod source;
 
-pub use client::{ClientError, call};
-pub use protocol::{Failure, FailureKind, Request, Response, SuggestAnswer};
+pub use client::{ClientError, Following, call, follow};
+pub use protocol::{DenialsAnswer, Failure, FailureKind, FollowItem, Request, Response, SuggestAnswer};
 pub use server::{BindError, Listener, bind, serve};
-pub use source::{Query, Source, SourceError, SuggestQuery};
+pub use source::{FollowQuery, Query, Source, SourceError, SuggestQuery};

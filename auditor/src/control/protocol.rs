@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::report::denial::DenialView;
 use crate::report::snapshot::Health;
 use crate::report::view::ContainerView;
 
@@ -24,6 +25,18 @@ pub enum Request {
         /// Also from a record that is known to have gaps.
         allow_incomplete: bool,
     },
+    /// Refused calls, and with `follow` those to come: then one [`FollowItem`] a line follows the answer, until either
+    /// side ends it.
+    Denials {
+        /// As in `Show`; all containers where there is none.
+        container: Option<String>,
+        /// Whether to go on with what comes.
+        #[serde(default)]
+        follow: bool,
+        /// The daemon that was followed before, by [`DenialsAnswer::daemon`]: it need not tell again what is past.
+        #[serde(default)]
+        after: Option<String>,
+    },
     /// How the daemon is.
     Health,
 }
@@ -44,6 +57,8 @@ pub enum Response {
     },
     /// To `Suggest`.
     Suggestion(SuggestAnswer),
+    /// To `Denials`.
+    Denials(DenialsAnswer),
     /// To `Health`.
     Health(Box<Health>),
     /// Instead of any other.
@@ -57,6 +72,32 @@ pub struct SuggestAnswer {
     pub profile_json: String,
     /// For people: since when, how many starts, complete or not, what was denied meanwhile. One sentence each.
     pub notes: Vec<String>,
+}
+
+/// Refused calls up to now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DenialsAnswer {
+    /// Which daemon this is: another one knows nothing of what this one told.
+    pub daemon: String,
+    /// The id of the container that was asked for.
+    pub id: Option<String>,
+    /// The latest last.
+    pub denials: Vec<DenialView>,
+}
+
+/// What a follower is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "told", rename_all = "snake_case")]
+pub enum FollowItem {
+    /// A refusal, or several that are the same: those since the last line of them.
+    Denial(Box<DenialView>),
+    /// Refusals that this follower was too slow to be told of.
+    Lost {
+        /// How many.
+        count: u64,
+    },
+    /// Nothing happened for a while; the daemon is there.
+    Alive,
 }
 
 /// Why there is no answer.

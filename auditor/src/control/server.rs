@@ -9,13 +9,15 @@ use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::{Gid, chown};
+use serde::Serialize;
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::control::{Failure, FailureKind, Request, Response, Source, SuggestQuery};
+use crate::control::follow::Followers;
+use crate::control::{DenialsAnswer, Failure, FailureKind, Request, Response, Source, SuggestQuery};
 use crate::report::resolve::{self, ResolveError};
 use crate::report::view::ContainerView;
 
@@ -123,6 +125,7 @@ pub fn bind(path: &Path, group: Option<u32>) -> Result<Listener, BindError> {
 /// Answers clients until dropped.
 pub async fn serve(listener: Listener, source: Source) {
     let clients = Arc::new(Semaphore::new(MAX_CLIENTS));
+    let followers = Followers::new();
     loop {
         let stream = match listener.socket.accept().await {
             Ok((stream, _)) => stream,
@@ -135,9 +138,9 @@ pub async fn serve(listener: Listener, source: Source) {
         };
         match Arc::clone(&clients).try_acquire_owned() {
             Ok(permit) => {
-                let source = source.clone();
+                let (source, followers) = (source.clone(), followers.clone());
                 tokio::spawn(async move {
-                    if let Err(error) = converse(stream, &source).await {
+                    if let Err(error) = converse(stream, &source, &followers).await {
                         tracing::debug!(%error, "a control client went away");
                     }
                     drop(permit);
@@ -154,7 +157,7 @@ fn refuse(stream: &UnixStream) {
     let _ = stream.try_write(&line(&Response::Failed(failure)));
 }
 
-fn line(response: &Response) -> Vec<u8> {
+pub(super) fn line<T: Serialize>(response: &T) -> Vec<u8> {
     let mut line = serde_json::to_vec(response).unwrap_or_else(|error| {
         tracing::error!(%error, "writing an answer as JSON");
         br#"{"answer":"failed","kind":"internal","message":"the answer cannot be written as JSON"}"#.to_vec()
@@ -163,7 +166,7 @@ fn line(response: &Response) -> Vec<u8> {
     line
 }
 
-async fn converse(stream: UnixStream, source: &Source) -> io::Result<()> {
+async fn converse(stream: UnixStream, source: &Source, followers: &Followers) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     loop {
@@ -173,10 +176,22 @@ async fn converse(stream: UnixStream, source: &Source) -> io::Result<()> {
             return Ok(());
         }
         let whole = request.last() == Some(&b'\n');
-        let response = if whole {
-            answer(&request, source).await
+        let parsed = if whole {
+            serde_json::from_slice(&request).map_err(|error| {
+                Failure::new(FailureKind::BadRequest, format!("the daemon does not understand the request: {error}"))
+            })
         } else {
             Err(Failure::new(FailureKind::BadRequest, "the request is too long or not a line"))
+        };
+        let response = match parsed {
+            Ok(Request::Denials { container, follow: true, after }) => {
+                match followers.begin(source, container.as_deref(), after.as_deref()).await {
+                    Ok(following) => return following.run(reader, writer).await,
+                    Err(failure) => Err(failure),
+                }
+            }
+            Ok(request) => answer(request, source, followers).await,
+            Err(failure) => Err(failure),
         };
         let response = response.unwrap_or_else(Response::Failed);
         timeout(PATIENCE, writer.write_all(&line(&response))).await??;
@@ -186,10 +201,7 @@ async fn converse(stream: UnixStream, source: &Source) -> io::Result<()> {
     }
 }
 
-async fn answer(request: &[u8], source: &Source) -> Result<Response, Failure> {
-    let request = serde_json::from_slice(request).map_err(|error| {
-        Failure::new(FailureKind::BadRequest, format!("the daemon does not understand the request: {error}"))
-    })?;
+async fn answer(request: Request, source: &Source, followers: &Followers) -> Result<Response, Failure> {
     let snapshot = source.snapshot().await?;
     Ok(match request {
         Request::Ps => {
@@ -198,12 +210,23 @@ async fn answer(request: &[u8], source: &Source) -> Result<Response, Failure> {
         }
         Request::Show { container } => {
             let found = resolve::container(&snapshot.containers, &container)?;
-            Response::Container { container: Box::new(found.clone()) }
+            let mut container = Box::new(found.clone());
+            let last = source.denials(Some(container.id.clone())).await?;
+            container.last_denials = Some(last).filter(|denials| !denials.is_empty());
+            Response::Container { container }
         }
         Request::Suggest { container, allow_incomplete } => {
             let found = resolve::container_or_image(&snapshot.containers, &container)?;
             let containers = found.into_iter().map(|view| view.id.clone()).collect();
             Response::Suggestion(source.suggest(SuggestQuery { containers, allow_incomplete }).await?)
+        }
+        Request::Denials { container, .. } => {
+            let id = match &container {
+                Some(container) => Some(resolve::container(&snapshot.containers, container)?.id.clone()),
+                None => None,
+            };
+            let denials = source.denials(id.clone()).await?;
+            Response::Denials(DenialsAnswer { daemon: followers.daemon().to_owned(), id, denials })
         }
         Request::Health => Response::Health(Box::new(snapshot.health.clone())),
     })
@@ -227,6 +250,7 @@ fn without_syscalls(view: &ContainerView) -> ContainerView {
         denials: view.denials,
         window: view.window.clone(),
         syscalls: None,
+        last_denials: None,
     }
 }
 

@@ -10,7 +10,8 @@ use thiserror::Error;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::control::{Failure, FailureKind, SuggestAnswer};
+use crate::control::{Failure, FailureKind, FollowItem, SuggestAnswer};
+use crate::report::denial::DenialView;
 use crate::report::snapshot::Snapshot;
 
 /// A question to the daemon's main loop. An asker that went away has dropped its receiver: a failed send is no error.
@@ -28,6 +29,31 @@ pub enum Query {
         /// Where the answer goes.
         reply: oneshot::Sender<Result<SuggestAnswer, Failure>>,
     },
+    /// Refused calls up to now.
+    Denials {
+        /// A whole id; all containers where there is none.
+        container: Option<String>,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Vec<DenialView>>,
+    },
+    /// Refused calls up to now, and those to come.
+    Follow {
+        /// Whose, and where they go.
+        query: FollowQuery,
+        /// Where the answer goes: those up to now.
+        reply: oneshot::Sender<Vec<DenialView>>,
+    },
+}
+
+/// Whom to follow.
+#[derive(Debug)]
+pub struct FollowQuery {
+    /// A whole id of a container in the last snapshot; all containers where there is none.
+    pub container: Option<String>,
+    /// Whether what is past is wanted too.
+    pub backlog: bool,
+    /// Where what comes goes.
+    pub queue: mpsc::Sender<FollowItem>,
 }
 
 /// What to suggest a profile for.
@@ -112,6 +138,24 @@ impl Source {
     pub async fn suggest(&self, query: SuggestQuery) -> Result<SuggestAnswer, Failure> {
         let (reply, answer) = oneshot::channel();
         self.ask(Query::Suggest { query, reply }, answer).await?
+    }
+
+    /// Refused calls up to now, of one container or of all.
+    ///
+    /// # Errors
+    /// When the main loop is overrun, late or gone.
+    pub async fn denials(&self, container: Option<String>) -> Result<Vec<DenialView>, SourceError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Query::Denials { container, reply }, answer).await
+    }
+
+    /// Refused calls up to now, and from now on those to come into the query's queue.
+    ///
+    /// # Errors
+    /// As for [`Source::denials`].
+    pub async fn follow(&self, query: FollowQuery) -> Result<Vec<DenialView>, SourceError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Query::Follow { query, reply }, answer).await
     }
 
     async fn ask<T>(&self, query: Query, answer: oneshot::Receiver<T>) -> Result<T, SourceError> {

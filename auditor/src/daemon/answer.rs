@@ -5,26 +5,27 @@ use std::sync::Arc;
 
 use super::ledger::Ledger;
 use super::record::Record;
+use super::refusals::Refusals;
 use crate::cgroupfs::Hierarchy;
 use crate::container::ContainerId;
 use crate::control::{Failure, FailureKind, SuggestAnswer, SuggestQuery};
 use crate::counters::Counters;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Losses};
 use crate::profile::HostArch;
 use crate::report::snapshot::{Build, CgroupMode, Health, ProgramHealth, Snapshot};
 use crate::report::view::ProfileKind;
 use crate::suggest::{self, Evidence, Request, RuntimeFloor, SuggestError};
 
 /// All that is known now.
-pub fn snapshot(ledger: &Ledger, kernel: &Kernel, hierarchy: Hierarchy) -> Arc<Snapshot> {
+pub fn snapshot(ledger: &Ledger, kernel: &Kernel, refusals: &Refusals, hierarchy: Hierarchy) -> Arc<Snapshot> {
     let engine = ledger.engine.as_ref();
     Arc::new(Snapshot {
         containers: ledger.shown().map(|record| record.view(engine)).collect(),
-        health: health(ledger, kernel, hierarchy),
+        health: health(ledger, kernel, refusals, hierarchy),
     })
 }
 
-fn health(ledger: &Ledger, kernel: &Kernel, hierarchy: Hierarchy) -> Health {
+fn health(ledger: &Ledger, kernel: &Kernel, refusals: &Refusals, hierarchy: Hierarchy) -> Health {
     let losses = ledger.losses();
     let programs: Vec<ProgramHealth> = kernel
         .programs()
@@ -58,19 +59,24 @@ fn health(ledger: &Ledger, kernel: &Kernel, hierarchy: Hierarchy) -> Health {
         slots: kernel.slot_count(),
         slots_used,
         untracked_cgroups: losses.untracked_cgroup,
-        lost_events: BTreeMap::from([
-            ("task_storage".to_owned(), losses.task_storage),
-            ("foreign_table_full".to_owned(), losses.foreign),
-            ("denial_table_full".to_owned(), losses.denial),
-            ("ambiguous_exit".to_owned(), losses.ambiguous_exit),
-            ("program_recursion".to_owned(), losses.recursion),
-            ("event_ring_full".to_owned(), losses.event),
-            ("nested_cgroup".to_owned(), losses.nested_cgroup),
-            ("docker_event".to_owned(), ledger.lost_docker_events),
-        ]),
+        lost_events: lost_events(losses, ledger, refusals),
         programs,
         not_ready,
     }
+}
+
+fn lost_events(losses: &Losses, ledger: &Ledger, refusals: &Refusals) -> BTreeMap<String, u64> {
+    let kernel = [
+        ("task_storage", losses.task_storage),
+        ("foreign_table_full", losses.foreign),
+        ("denial_table_full", losses.denial),
+        ("ambiguous_exit", losses.ambiguous_exit),
+        ("program_recursion", losses.recursion),
+        ("event_ring_full", losses.event),
+        ("nested_cgroup", losses.nested_cgroup),
+        ("docker_event", ledger.lost_docker_events),
+    ];
+    kernel.into_iter().chain(refusals.dropped()).map(|(reason, count)| (reason.to_owned(), count)).collect()
 }
 
 /// A smaller profile for containers that were started with the same one.

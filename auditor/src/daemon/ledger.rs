@@ -1,6 +1,6 @@
 //! All containers, and which slot counts which of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -21,11 +21,18 @@ const GRACE: Duration = Duration::from_secs(300);
 /// How many removed containers stay at most: a loop of failing starts fills no memory.
 const GONE_LIMIT: usize = 1_000;
 
+/// How many cgroups that are gone are remembered.
+const PAST_CGROUPS: usize = 1_024;
+
 /// All that the daemon knows.
 #[derive(Debug, Default)]
 pub struct Ledger {
     records: BTreeMap<ContainerId, Record>,
     slots: BTreeMap<SlotNr, ContainerId>,
+    /// Whose cgroups they are or were: a refusal may be told of after its slot was given back.
+    cgroups: BTreeMap<CgroupId, ContainerId>,
+    /// Those of them that are gone, the oldest first.
+    past_cgroups: VecDeque<CgroupId>,
     /// Slots that were read for the last time and could not be given back yet.
     to_release: BTreeSet<SlotNr>,
     /// Slots that anybody has, as last read.
@@ -57,6 +64,11 @@ impl Ledger {
     /// One container.
     pub fn record(&self, id: ContainerId) -> Option<&Record> {
         self.records.get(&id)
+    }
+
+    /// The container that this cgroup is or was.
+    pub fn container_of(&self, cgroup: CgroupId) -> Option<ContainerId> {
+        self.cgroups.get(&cgroup).copied()
     }
 
     /// Slots in use.
@@ -128,6 +140,7 @@ impl Ledger {
             // The kernel half gives slots to names of this form only.
             let Some(id) = adopted.or_else(|| cgroupfs::container_id_of(&format!("/{}", owner.name))) else { continue };
             self.slots.insert(*slot, id);
+            self.cgroups.insert(owner.cgroup, id);
             self.record_mut(id).slot_taken(*slot, Duration::from_nanos(owner.since_ns), owner.from_first_call);
             new.push(id);
         }
@@ -158,7 +171,11 @@ impl Ledger {
                 record.slot_released(*slot);
             }
             self.adopted.remove(&owner.cgroup);
+            self.past_cgroups.push_back(owner.cgroup);
             self.to_release.insert(*slot);
+        }
+        while self.past_cgroups.len() > PAST_CGROUPS {
+            self.past_cgroups.pop_front().map(|cgroup| self.cgroups.remove(&cgroup));
         }
         if !self.to_release.is_empty() {
             kernel.release(&self.to_release)?;

@@ -6,9 +6,11 @@
 mod adoption;
 mod answer;
 mod error;
+mod followers;
 mod ledger;
 mod profile;
 mod record;
+mod refusals;
 
 use std::time::Duration;
 
@@ -17,7 +19,7 @@ use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing::{error, info, warn};
 
 pub use error::DaemonError;
@@ -32,6 +34,7 @@ use crate::kernel::{Kernel, KernelEvent};
 use crate::{control, http, metrics, procfs};
 use adoption::Adoption;
 use ledger::Ledger;
+use refusals::{Refusals, Taken};
 
 /// Questions that may wait for the loop.
 const QUERIES_WAITING: usize = 64;
@@ -40,10 +43,17 @@ const QUERY_DEADLINE: Duration = Duration::from_secs(5);
 /// Changes of the engine that may wait for the loop.
 const CHANGES_WAITING: usize = 1024;
 
+/// How long refused calls gather before they are taken. The kernel says only of the first that it is there.
+const GATHER: Duration = Duration::from_millis(20);
+/// How long what is folded for followers waits at least.
+const FLUSH: Duration = Duration::from_millis(250);
+
 /// What the loop reacts to.
 enum Event {
     /// The kernel half has something to tell.
     Kernel,
+    /// The kernel half has refused calls to tell of, or some wait to be told to followers.
+    Refusals,
     /// Time to read the counters.
     Tick,
     /// The engine.
@@ -87,6 +97,11 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let events = kernel
         .watch_events()
         .map_err(|source| DaemonError::System { doing: "watching the kernel's event ring", source })?;
+    let refused = kernel
+        .watch_refusals()
+        .map_err(|source| DaemonError::System { doing: "watching the kernel's ring of refused calls", source })?;
+    let mut refusals = Refusals::default();
+    let mut gather = Pause::default();
     for id in ledger.meet(&kernel)? {
         reader.read(id, None);
     }
@@ -120,6 +135,11 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                 ready.clear_ready();
                 Event::Kernel
             }
+            Ok(mut ready) = refused.readable(), if !gather.gathers() => {
+                ready.clear_ready();
+                Event::Refusals
+            }
+            () = gather.ended() => Event::Refusals,
             Some(change) = changes.recv() => Event::Docker(Box::new(change)),
             Some((id, bundle)) = bundles.recv() => Event::Bundle(id, bundle),
             _ = ticks.tick() => Event::Tick,
@@ -132,9 +152,18 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                 drain(&mut ledger, &mut kernel);
                 meet(&mut ledger, &kernel, &reader);
             }
+            Event::Refusals => {
+                let taken = refusals.take(&mut ledger, &mut kernel);
+                refusals.flush();
+                gather = Pause::after(&taken, &refusals);
+                taken.new.into_iter().for_each(|id| reader.read(id, None));
+            }
             Event::Tick => {
                 kernel.write_log();
                 sync(&mut ledger, &mut kernel, &reader);
+                let taken = refusals.take_all(&mut ledger, &mut kernel);
+                taken.new.into_iter().for_each(|id| reader.read(id, None));
+                refusals.settle(&ledger);
                 adoption.attempt(&root, &mut ledger, &mut kernel);
                 ledger.look_at_processes();
                 if let Ok(now) = procfs::boot_time() {
@@ -148,17 +177,29 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                     reader.read(id, ledger.pid_of(id));
                 }
             }
-            Event::Bundle(id, bundle) => ledger.bundle_says(id, *bundle),
+            Event::Bundle(id, bundle) => {
+                ledger.bundle_says(id, *bundle);
+                refusals.profile_known(id);
+            }
             Event::Query(query) => {
                 sync(&mut ledger, &mut kernel, &reader);
                 ledger.look_at_processes();
+                let taken = refusals.take_all(&mut ledger, &mut kernel);
+                taken.new.into_iter().for_each(|id| reader.read(id, None));
                 // One that asked and went away needs no answer.
                 match query {
                     Query::Snapshot { reply } => {
-                        let _ = reply.send(answer::snapshot(&ledger, &kernel, root.hierarchy()));
+                        let _ = reply.send(answer::snapshot(&ledger, &kernel, &refusals, root.hierarchy()));
                     }
                     Query::Suggest { query, reply } => {
                         let _ = reply.send(answer::suggestion(&ledger, &query));
+                    }
+                    Query::Denials { container, reply } => {
+                        let container = container.as_deref().and_then(|id| ContainerId::parse(id).ok());
+                        let _ = reply.send(refusals.list(&ledger, container));
+                    }
+                    Query::Follow { query, reply } => {
+                        let _ = reply.send(refusals.follow(&ledger, query));
                     }
                 }
             }
@@ -167,6 +208,36 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     notify(&[sd_notify::NotifyState::Stopping]);
     info!("stopped");
     Ok(())
+}
+
+/// A time to wait for, or none.
+#[derive(Debug, Default)]
+struct Pause {
+    end: Option<Instant>,
+    gathers: bool,
+}
+
+impl Pause {
+    /// After a round of taking refused calls: while more may come, and while some wait to be told.
+    fn after(taken: &Taken, refusals: &Refusals) -> Self {
+        match (taken.any, refusals.waiting()) {
+            (true, _) => Self { end: Some(Instant::now() + GATHER), gathers: true },
+            (false, true) => Self { end: Some(Instant::now() + FLUSH), gathers: false },
+            (false, false) => Self::default(),
+        }
+    }
+
+    /// Whether refused calls that come meanwhile are left to gather.
+    const fn gathers(&self) -> bool {
+        self.gathers
+    }
+
+    async fn ended(&self) {
+        match self.end {
+            Some(end) => sleep_until(end).await,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 /// Empties the ring: the state itself is read by [`Ledger::meet`].

@@ -3,6 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::bundle::Bundle;
+use crate::denial::decision;
 use crate::docker::{Bundled, Container, Engine, profile_kind};
 use crate::kernel::AlwaysAllowed;
 use crate::profile::{HostArch, Policy, Profile, Runtime, oci};
@@ -89,6 +90,11 @@ impl Declared {
 }
 
 impl Active {
+    /// As refusals are explained by it.
+    pub const fn as_declared(&self) -> decision::Declared<'_> {
+        decision::Declared { profile: &self.profile, policy: &self.policy }
+    }
+
     /// Whether the kernel lets the same calls through unasked as the profile says it should, on the native ABI and for
     /// all calls that have a name.
     pub fn matches(&self, kernel: &AlwaysAllowed) -> bool {

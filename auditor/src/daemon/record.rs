@@ -9,6 +9,7 @@ use super::profile::Declared;
 use crate::audit;
 use crate::container::ContainerId;
 use crate::counters::Counters;
+use crate::denial::{self, Counter};
 use crate::docker::{Container, Engine};
 use crate::kernel::{AlwaysAllowed, SlotNr};
 use crate::procfs::{SeccompMode, SeccompStatus};
@@ -75,6 +76,16 @@ impl Record {
             lost_live: BTreeMap::new(),
             gone_since: None,
         }
+    }
+
+    /// Its id.
+    pub const fn id(&self) -> ContainerId {
+        self.id
+    }
+
+    /// The engine's name for it.
+    pub fn name(&self) -> Option<String> {
+        self.container.as_ref()?.name.clone()
     }
 
     /// A slot counts it from now on.
@@ -147,6 +158,15 @@ impl Record {
         total
     }
 
+    /// How many refusals were counted, over all starts.
+    pub fn refusals_counted(&self) -> BTreeMap<Counter, u64> {
+        let mut total = BTreeMap::new();
+        for (counter, count) in [&self.finished].into_iter().chain(self.live.values()).flat_map(denial::counted) {
+            *total.entry(counter).or_default() += count;
+        }
+        total
+    }
+
     fn all_lost(&self) -> u64 {
         self.lost + self.lost_live.values().sum::<u64>()
     }
@@ -213,6 +233,7 @@ impl Record {
                 lost: self.all_lost(),
             },
             syscalls: Some(self.rows(&counters, policy, confined)),
+            last_denials: None,
         }
     }
 

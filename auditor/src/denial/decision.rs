@@ -244,7 +244,7 @@ impl DecidedBy {
             Self::Stub(highest) => {
                 format!("the runtime's ENOSYS stub: the profile names no call above number {}", highest.0)
             }
-            Self::ForeignAbi => format!("the profile has no {}", Arch::of(abi).as_str()),
+            Self::ForeignAbi => format!("the profile's architectures: {} is not among them", Arch::of(abi).as_str()),
             Self::AnotherFilter => "another filter than the declared profile, which would not do this".to_owned(),
             Self::Supervisor => "a supervisor, which the filter asked".to_owned(),
             Self::Unknown => "unknown: the container's profile could not be read".to_owned(),

@@ -169,6 +169,18 @@ impl Findings {
         let advice = advise(call, &explanation, declared, docker_default);
         Self { explanation, advice }
     }
+
+    /// The same for refusals of which only the counter is known. Where the arguments decide, nothing can be said.
+    #[must_use]
+    pub fn of_counter(counter: Counter, seen: Seen, declared: Option<Declared<'_>>, docker_default: bool) -> Self {
+        let call = Call { abi: counter.abi, nr: counter.nr, args: [0; COUNT] };
+        let told = declared.filter(|declared| declared.policy.compared_arguments(call.abi, call.nr) == [false; COUNT]);
+        let mut findings = Self::of(&call, seen, told, docker_default);
+        if told.is_none() && declared.is_some() {
+            findings.advice.remedy = "the profile looks at its arguments, which nobody saw".to_owned();
+        }
+        findings
+    }
 }
 
 /// The refusals of one container.
@@ -246,15 +258,15 @@ impl Log {
 
     /// What was counted, by counter, and is in no entry: never seen, or dropped.
     #[must_use]
-    pub fn remainder(&self, counters: &Counters) -> Vec<(Counter, u64)> {
+    pub fn remainder(&self, counted: &BTreeMap<Counter, u64>) -> Vec<(Counter, u64)> {
         let mut kept: BTreeMap<Counter, u64> = BTreeMap::new();
         for entry in self.entries.values() {
             *kept.entry(entry.counter).or_default() += entry.count;
         }
-        let of_counter = |(counter, count): (Counter, u64)| {
-            (counter, count.saturating_sub(kept.get(&counter).copied().unwrap_or(0)))
+        let of_counter = |(counter, count): (&Counter, &u64)| {
+            (*counter, count.saturating_sub(kept.get(counter).copied().unwrap_or(0)))
         };
-        counted(counters).map(of_counter).filter(|(_, count)| *count > 0).collect()
+        counted.iter().map(of_counter).filter(|(_, count)| *count > 0).collect()
     }
 
     /// The same, of what is settled: [`Log::settle`] will not tell of it again.
@@ -276,9 +288,9 @@ impl Log {
     /// to have been counted and not seen, beyond what was given before.
     ///
     /// Only what was counted when this was asked last is settled: what was counted since may still be on its way.
-    pub fn settle(&mut self, counters: &Counters) -> Vec<(Counter, u64)> {
+    pub fn settle(&mut self, counted: BTreeMap<Counter, u64>) -> Vec<(Counter, u64)> {
         let mut news = Vec::new();
-        for (counter, before) in std::mem::replace(&mut self.counted, counted(counters).collect()) {
+        for (counter, before) in std::mem::replace(&mut self.counted, counted) {
             let seen = self.seen.get(&counter).copied().unwrap_or(0);
             let unseen = self.unseen.entry(counter).or_default();
             let more = before.saturating_sub(seen + *unseen);

@@ -1,8 +1,8 @@
 //! From what the maps hold to [`Counters`]: pure.
 
 use auditor_ebpf::{
-    ABI_COMPAT, ABI_X32, DenialCount, DenialKey, ForeignCounts, ForeignKey, LOGGED, NATIVE_NRS, NR_OUTSIDE,
-    NativeCounts, REFUSED_ERRNO, REFUSED_SIGNAL, REFUSED_THREAD,
+    ABI_COMPAT, ABI_X32, DenialCount, DenialKey, FOREIGN_NRS, ForeignCounts, ForeignKey, LOGGED, NATIVE_NRS,
+    NR_OUTSIDE, NativeCounts, REFUSED_ERRNO, REFUSED_SIGNAL, REFUSED_THREAD,
 };
 
 use super::compat_abi;
@@ -79,6 +79,13 @@ pub const fn abi(code: u16) -> Abi {
     } else {
         Abi::NATIVE
     }
+}
+
+/// The number under which a call is counted: [`SyscallNr::OUTSIDE`] for those that share a counter.
+#[must_use]
+pub fn counted_nr(abi: Abi, nr: SyscallNr) -> SyscallNr {
+    let end = if abi == Abi::NATIVE { NATIVE_NRS } else { FOREIGN_NRS as usize };
+    if usize::try_from(nr.0).is_ok_and(|nr| nr < end) { nr } else { SyscallNr::OUTSIDE }
 }
 
 fn key_number(nr: u16) -> SyscallNr {

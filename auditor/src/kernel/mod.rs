@@ -18,6 +18,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 
 use auditor_ebpf::{EVENT_NO_SLOT, EVENT_SLOT_REMOVED, EVENT_SLOT_TAKEN};
 pub use bitmap::Bitmap;
+pub use decode::counted_nr;
 pub use empty::EmptyPair;
 pub use error::KernelError;
 pub use filters::{Chain, FilterId, FilterReading, FilterScope, InstalledFilter, SeccompMode, TaskFilters};

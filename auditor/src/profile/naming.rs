@@ -3,7 +3,7 @@
 use super::evaluate::{chains, same_action};
 use super::multiplex::door;
 use super::policy::Chain;
-use super::{Action, ArgCondition, Decision, Operator, Profile};
+use super::{Action, ArgCondition, Decision, Entry, Operator, Policy, Profile};
 use crate::syscall::{self, Abi, SyscallNr};
 
 /// A rule that names a call.
@@ -76,10 +76,24 @@ impl Profile {
     }
 }
 
-impl Action {
-    /// Whether a program is told that there is no such call, so that it does without: what an older kernel says.
+impl Policy {
+    /// Which arguments of a call the filter looks at.
     #[must_use]
-    pub fn says_no_such_call(self, errno: Option<u16>) -> bool {
-        matches!(self, Self::Errno | Self::Trace) && errno == Some(super::policy::ENOSYS)
+    pub fn compared_arguments(&self, abi: Abi, nr: SyscallNr) -> [bool; 6] {
+        let mut compared = [false; 6];
+        if let Entry::Chains(chains) = &*self.entry(abi, nr) {
+            for condition in chains.iter().flat_map(|chain| &chain.conditions) {
+                if let Some(one) = usize::try_from(condition.index).ok().and_then(|at| compared.get_mut(at)) {
+                    *one = true;
+                }
+            }
+        }
+        compared
+    }
+
+    /// Whether a call is logged and let through, whatever its arguments.
+    #[must_use]
+    pub fn always_logs(&self, abi: Abi, nr: SyscallNr) -> bool {
+        matches!(&*self.entry(abi, nr), Entry::Always(decision) if decision.action == Action::Log)
     }
 }

@@ -116,15 +116,19 @@ pub struct Container<'a> {
 }
 
 impl DenialView {
-    /// A folded entry: all of it, or the latest `count` of its refusals.
+    /// A folded entry.
     #[must_use]
-    pub fn of_entry(entry: &mut Denial, count: u64, container: &Container<'_>) -> Self {
+    pub fn of_entry(entry: &mut Denial, container: &Container<'_>) -> Self {
         let findings = entry.findings(container.declared, container.docker_default);
-        let whole = count == entry.count;
-        let mut view = Self::new(&entry.latest, &findings, container);
-        view.first_time = whole.then_some(entry.first);
-        view.count = count;
-        view
+        let view = Self::new(&entry.latest, &findings, container);
+        Self { first_time: Some(entry.first), count: entry.count, ..view }
+    }
+
+    /// One refusal of a folded entry.
+    #[must_use]
+    pub fn of_one(entry: &mut Denial, refusal: &Refusal, container: &Container<'_>) -> Self {
+        let findings = entry.findings(container.declared, container.docker_default);
+        Self::new(refusal, &findings, container)
     }
 
     fn new(refusal: &Refusal, findings: &Findings, container: &Container<'_>) -> Self {
@@ -143,6 +147,8 @@ impl DenialView {
                     .map(|argument| ArgumentView { name: argument.name.to_owned(), text: argument.text })
                     .collect(),
             ),
+            first_time: Some(*time),
+            count: 1,
             seen: true,
             ..Self::nameless(*time, call.abi, call.nr, findings, container)
         }
@@ -297,3 +303,6 @@ fn grouped(number: u64) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,19 @@
 
 use serde::Serialize;
 
+/// The objects one a line: for streams, and for lists that grow.
+///
+/// # Errors
+/// As for [`array`].
+pub fn lines<T: Serialize>(objects: &[T]) -> Result<String, serde_json::Error> {
+    let mut text = String::new();
+    for object in objects {
+        text += &serde_json::to_string(object)?;
+        text.push('\n');
+    }
+    Ok(text)
+}
+
 /// The objects as an indented JSON array.
 ///
 /// # Errors

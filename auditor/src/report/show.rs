@@ -24,6 +24,7 @@ pub fn table(view: &ContainerView, style: &Style, all: bool) -> String {
     let mut out = header(view, rows, style);
     out.push('\n');
     out += &table_of(&shown, style, &folds);
+    out += &crate::report::denial::last_of(view.last_denials.as_deref().unwrap_or_default(), style);
     out += &folded(rows, style, &folds);
     out
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::report::denial::DenialView;
 use crate::syscall::{Abi, SyscallNr};
 
 /// One container at a glance.
@@ -39,6 +40,9 @@ pub struct ContainerView {
     /// Syscall by syscall: only in `show`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub syscalls: Option<Vec<SyscallView>>,
+    /// Its last refused calls, the latest last: only in `show`, and where there are any.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_denials: Option<Vec<DenialView>>,
 }
 
 /// The declared profile.
@@ -207,5 +211,6 @@ pub(crate) fn sample(id: &str, image: &str) -> ContainerView {
         denials: 0,
         window: WindowView { since: "2026-11-23T19:00:00Z".parse().ok(), starts: 1, complete: true, lost: 0 },
         syscalls: None,
+        last_denials: None,
     }
 }

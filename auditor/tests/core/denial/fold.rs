@@ -1,5 +1,7 @@
 //! What repeats is one entry with a count, and nothing is counted twice or lost.
 
+use std::collections::BTreeMap;
+
 use auditor::counters::{Counters, Denials, Tally};
 use auditor::denial::decision::{Call, Seen};
 use auditor::denial::{Counter, KEPT, Kind, Log, Refusal, Task, counted};
@@ -19,10 +21,11 @@ fn add(log: &mut Log, refusal: Refusal) {
     log.add(refusal, nr, [false; 6]);
 }
 
-fn counters(rows: &[(SyscallNr, u64)]) -> Counters {
+fn counts(rows: &[(SyscallNr, u64)]) -> BTreeMap<Counter, u64> {
     let tally =
         |errno| Tally { denials: Denials { errno, last_errno: Some(1), ..Denials::default() }, ..Tally::default() };
-    Counters { tallies: rows.iter().map(|(nr, count)| ((Abi::X86_64, *nr), tally(*count))).collect() }
+    let tallies = rows.iter().map(|(nr, count)| ((Abi::X86_64, *nr), tally(*count))).collect();
+    counted(&Counters { tallies }).collect()
 }
 
 #[test]
@@ -67,14 +70,14 @@ fn the_number_of_entries_is_bounded_and_what_is_dropped_is_counted() {
     assert_eq!(log.len(), KEPT);
     assert!(log.entries_mut().all(|entry| entry.latest.time.as_second() >= 1000 - 64));
     let counter = Counter { abi: Abi::X86_64, nr, kind: Kind::Errno };
-    assert_eq!(log.remainder(&counters(&[(nr, 1000)])), [(counter, 936)]);
+    assert_eq!(log.remainder(&counts(&[(nr, 1000)])), [(counter, 936)]);
     assert_eq!(log.settled_remainder(), [(counter, 936)]);
     // What nobody saw is there too, once it is settled.
-    assert_eq!(log.remainder(&counters(&[(nr, 100_000)])), [(counter, 99_936)]);
-    assert_eq!(log.settle(&counters(&[(nr, 100_000)])), []);
+    assert_eq!(log.remainder(&counts(&[(nr, 100_000)])), [(counter, 99_936)]);
+    assert_eq!(log.settle(counts(&[(nr, 100_000)])), []);
     assert_eq!(log.settled_remainder(), [(counter, 936)]);
-    assert_eq!(log.settle(&counters(&[(nr, 100_000)])), [(counter, 99_000)]);
-    assert_eq!(log.settle(&counters(&[(nr, 100_000)])), []);
+    assert_eq!(log.settle(counts(&[(nr, 100_000)])), [(counter, 99_000)]);
+    assert_eq!(log.settle(counts(&[(nr, 100_000)])), []);
     assert_eq!(log.settled_remainder(), [(counter, 99_936)]);
 }
 
@@ -82,12 +85,12 @@ fn the_number_of_entries_is_bounded_and_what_is_dropped_is_counted() {
 fn what_is_on_its_way_is_not_called_unseen() {
     let mut log = Log::default();
     let nr = native("mkdir", &[]).nr;
-    log.settle(&counters(&[(nr, 3)]));
+    log.settle(counts(&[(nr, 3)]));
     for _ in 0..3 {
         add(&mut log, refusal(1, "sh", native("mkdir", &[]), Seen::Errno(1)));
     }
-    assert_eq!(log.settle(&counters(&[(nr, 3)])), []);
-    assert_eq!(log.remainder(&counters(&[(nr, 3)])), []);
+    assert_eq!(log.settle(counts(&[(nr, 3)])), []);
+    assert_eq!(log.remainder(&counts(&[(nr, 3)])), []);
 }
 
 proptest! {
@@ -95,29 +98,29 @@ proptest! {
     #[test]
     fn every_refusal_is_told_once(calls in prop::collection::vec((0_i32..4, 0_u64..40, any::<bool>()), 0..300)) {
         let mut log = Log::default();
-        let mut counts = std::collections::BTreeMap::<SyscallNr, u64>::new();
+        let mut made = BTreeMap::<SyscallNr, u64>::new();
         let mut told = 0;
         for (at, (nr, mode, sent)) in calls.iter().enumerate() {
             let call = Call { abi: Abi::X86_64, nr: SyscallNr(83 + nr), args: [0, *mode, 0, 0, 0, 0] };
-            *counts.entry(call.nr).or_default() += 1;
+            *made.entry(call.nr).or_default() += 1;
             if *sent {
                 add(&mut log, refusal(1, "sh", call, Seen::Errno(1)));
                 told += 1;
             }
             if at % 7 == 0 {
-                let rows: Vec<_> = counts.iter().map(|(nr, count)| (*nr, *count)).collect();
-                told += log.settle(&counters(&rows)).iter().map(|(_, count)| count).sum::<u64>();
+                let rows: Vec<_> = made.iter().map(|(nr, count)| (*nr, *count)).collect();
+                told += log.settle(counts(&rows)).iter().map(|(_, count)| count).sum::<u64>();
             }
         }
-        let rows: Vec<_> = counts.into_iter().collect();
-        let counters = counters(&rows);
+        let rows: Vec<_> = made.into_iter().collect();
+        let all_counts = counts(&rows);
         for _ in 0..2 {
-            told += log.settle(&counters).iter().map(|(_, count)| count).sum::<u64>();
+            told += log.settle(all_counts.clone()).iter().map(|(_, count)| count).sum::<u64>();
         }
-        let all: u64 = counted(&counters).map(|(_, count)| count).sum();
+        let all: u64 = all_counts.values().sum();
         prop_assert_eq!(told, all);
         let kept: u64 = log.entries_mut().map(|entry| entry.count).sum();
-        let rest: u64 = log.remainder(&counters).iter().map(|(_, count)| count).sum();
+        let rest: u64 = log.remainder(&all_counts).iter().map(|(_, count)| count).sum();
         prop_assert_eq!(kept + rest, all);
         let settled: u64 = log.settled_remainder().iter().map(|(_, count)| count).sum();
         prop_assert_eq!(kept + settled, all);
