@@ -180,6 +180,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
             Event::Bundle(id, bundle) => {
                 ledger.bundle_says(id, *bundle);
                 refusals.profile_known(id);
+                refusals::watch(&ledger, &mut kernel, id);
             }
             Event::Query(query) => {
                 sync(&mut ledger, &mut kernel, &reader);

@@ -83,6 +83,11 @@ impl Record {
         self.id
     }
 
+    /// The slots that count it now.
+    pub fn slots(&self) -> impl Iterator<Item = SlotNr> + '_ {
+        self.live.keys().copied()
+    }
+
     /// The engine's name for it.
     pub fn name(&self) -> Option<String> {
         self.container.as_ref()?.name.clone()

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
+use tracing::warn;
 
 use super::followers::Followers;
 use super::ledger::Ledger;
@@ -197,6 +198,17 @@ impl Refusals {
             ("denial_of_unknown_container", self.unknown),
             ("denial_follower_slow", self.followers.lost()),
         ]
+    }
+}
+
+/// Has the kernel tell of the calls that a container's profile logs and lets through.
+pub fn watch(ledger: &Ledger, kernel: &mut Kernel, id: ContainerId) {
+    let Some(record) = ledger.record(id) else { return };
+    let logged = record.declared.active().map(|active| active.policy.logged()).unwrap_or_default();
+    for slot in record.slots() {
+        if let Err(error) = kernel.watch_calls(slot, &logged) {
+            warn!(container = %id.short(), %error, "calls that the profile logs cannot be watched");
+        }
     }
 }
 

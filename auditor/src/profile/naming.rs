@@ -1,5 +1,7 @@
 //! Which rules of a profile are about a call, and which of them hold for its arguments.
 
+use std::collections::BTreeSet;
+
 use super::evaluate::{chains, same_action};
 use super::multiplex::door;
 use super::policy::Chain;
@@ -89,6 +91,22 @@ impl Policy {
             }
         }
         compared
+    }
+
+    /// The calls that may be logged and let through. Numbers without a name are among them;
+    /// [`SyscallNr::OUTSIDE`] stands for those from 1024 on.
+    #[must_use]
+    pub fn logged(&self) -> BTreeSet<(Abi, SyscallNr)> {
+        let may_log = |abi: Abi, nr: SyscallNr| match &*self.entry(abi, nr) {
+            Entry::Always(decision) => decision.action == Action::Log,
+            Entry::Chains(chains) => {
+                self.default_decision().action == Action::Log
+                    || chains.iter().any(|chain| chain.decision.action == Action::Log)
+            }
+        };
+        let numbers = || (0..1024).map(SyscallNr).chain([SyscallNr::OUTSIDE]);
+        let calls = self.abis().flat_map(|abi| numbers().map(move |nr| (abi, nr)));
+        calls.filter(|(abi, nr)| may_log(*abi, *nr)).collect()
     }
 
     /// Whether a call is logged and let through, whatever its arguments.
