@@ -11,6 +11,8 @@ use crate::{repo, setup};
 pub enum What {
     /// The time that counting adds to one system call, beside other ways of counting.
     HotPath,
+    /// What a storm of refused calls costs the daemon.
+    Denials,
 }
 
 /// Measures, and prints a table.
@@ -18,6 +20,14 @@ pub fn run(what: What) -> Result<()> {
     setup::run(&[Group::Bench])?;
     let program = match what {
         What::HotPath => "hot-path",
+        What::Denials => {
+            // The daemon as it is shipped.
+            repo::run(repo::command("cargo").args(["build", "--quiet", "--release", "--package", "auditor"]))?;
+            "denial-storm"
+        }
     };
-    repo::run(repo::command("cargo").args(["run", "--quiet", "--release", "--package", "tests", "--bin", program]))
+    let shipped = repo::target().join("release/auditor");
+    let mut command = repo::command("cargo");
+    command.args(["run", "--quiet", "--release", "--package", "tests", "--bin", program]);
+    repo::run(command.env("AUDITOR_TEST_BINARY", shipped))
 }
