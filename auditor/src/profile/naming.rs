@@ -101,7 +101,7 @@ impl Policy {
             Entry::Always(decision) => decision.action == Action::Log,
             Entry::Chains(chains) => {
                 self.default_decision().action == Action::Log
-                    || chains.iter().any(|chain| chain.decision.action == Action::Log)
+                    || chains.iter().any(|chain| chain.outcome.action == Action::Log)
             }
         };
         let numbers = || (0..1024).map(SyscallNr).chain([SyscallNr::OUTSIDE]);
