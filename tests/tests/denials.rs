@@ -281,8 +281,10 @@ fn a_follower_sees_what_happens_when_it_happens(stage: &Stage) -> Result<()> {
         "sleep",
         "1000",
     ])?;
-    let mkdir =
-        |mode: &str| stage.engine.output(["exec", "followed", "/bin/busybox", "mkdir", "-m", mode, "/tmp/x"]).map(drop);
+    let mkdir = |mode: u32| {
+        let wish = format!("83(0,{mode:x})");
+        stage.engine.client(["exec", "followed", "/groundtruth", "wants", &wish]).map(drop)
+    };
     mkdir(0o700)?;
     mkdir(0o700)?;
     stage.auditor.show("followed")?;
