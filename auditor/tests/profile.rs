@@ -90,3 +90,32 @@ fn what_is_no_call_or_no_profile_is_one_line_and_exit_code_2() {
         assert!(ran.stderr.contains(words) && ran.stderr.lines().count() == 1, "{arguments:?}: {}", ran.stderr);
     }
 }
+
+#[test]
+fn diff_names_every_call_that_differs_with_an_example() {
+    let ran = run_for(&["diff", DOCKER, "other.json"]);
+    let stderr = "A is docker-format.json, B is other.json, \
+                  for x86_64 with Linux 6.1, runc, and Docker's default capabilities\n";
+    assert_eq!((ran.code, ran.stderr.as_str()), (1, stderr));
+    assert_recorded("diff.txt", &ran.stdout);
+    assert_recorded("diff.json", &run_for(&["diff", DOCKER, "other.json", "-o", "json"]).stdout);
+}
+
+#[test]
+fn diff_of_what_does_the_same_is_empty_and_exit_code_0() {
+    // `< 9` is `<= 8`, and rules are in another order.
+    let ran = run_for(&["diff", "same-a.json", "same-b.json"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{}", ran.stderr);
+    assert_eq!(run_for(&["diff", DOCKER, DOCKER]).code, 0);
+    assert_eq!(run_for(&["diff", DOCKER, DOCKER, "-o", "json"]).stdout, "[]\n");
+}
+
+#[test]
+fn widened_is_for_pipelines_that_only_refuse_wider_profiles() {
+    assert_eq!(run_for(&["diff", "same-a.json", "narrow.json"]).code, 1);
+    let narrower = run_for(&["diff", "same-a.json", "narrow.json", "--widened"]);
+    assert_eq!((narrower.code, narrower.stdout.as_str()), (0, ""));
+    let wider = run_for(&["diff", "narrow.json", "same-a.json", "--widened"]);
+    assert_eq!(wider.code, 1);
+    assert_recorded("diff-widened.txt", &wider.stdout);
+}

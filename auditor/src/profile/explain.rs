@@ -6,7 +6,7 @@ use super::docker::{DockerProfile, DockerRule, Target};
 use super::evaluate::{HostArch, same_action};
 use super::multiplex::door;
 use super::policy::Entry;
-use super::{Action, Decision, Policy, Profile, ProfileError};
+use super::{Action, Decision, Policy, Profile, ProfileError, Undetermined};
 use crate::filter::{Case, Diagram, Diagrams, Outcome, Test, TooComplex};
 use crate::syscall::{self, Abi, SyscallNr};
 
@@ -104,14 +104,12 @@ impl Explainer {
     #[must_use]
     pub fn explain(&self, diagrams: &mut Diagrams, abi: Abi, name: &str) -> Option<Explanation> {
         let nr = syscall::number(abi, name)?;
-        let cases = self.policy.diagram(diagrams, abi, nr).map_err(|error| error.to_string()).and_then(|diagram| {
-            let cases = diagrams.cases(diagram).map_err(|error| error.to_string())?;
-            let examples = examples(diagrams, &cases);
-            Ok(cases.iter().zip(examples).map(|(case, args)| self.case(abi, nr, case, args)).collect::<Vec<_>>())
-        });
-        let (cases, unknown) = match cases {
-            Ok(cases) => (cases, None),
-            Err(why) => (Vec::new(), Some(why)),
+        let (cases, unknown) = match self.policy.cases(diagrams, abi, nr) {
+            Ok(cases) => {
+                let examples = examples(diagrams, &cases);
+                (cases.iter().zip(examples).map(|(case, args)| self.case(abi, nr, case, args)).collect(), None)
+            }
+            Err(why) => (Vec::<ExplainedCase>::new(), Some(why.to_string())),
         };
         let all = |verdict| cases.iter().all(|case| case.verdict == verdict);
         let verdict = match cases.as_slice() {
@@ -188,6 +186,47 @@ impl Explainer {
     }
 }
 
+impl Policy {
+    /// What happens to a call, as a list of cases, the first that holds decides: as the rules have them, where that is
+    /// what they do and not much longer than need be.
+    ///
+    /// # Errors
+    /// Where it cannot be told for sure, or not in so many words.
+    pub fn cases(&self, diagrams: &mut Diagrams, abi: Abi, nr: SyscallNr) -> Result<Vec<Case>, Undetermined> {
+        let diagram = self.diagram(diagrams, abi, nr)?;
+        let found = diagrams.cases(diagram);
+        let written = self.written(abi, nr);
+        let length = |cases: &[Case]| cases.iter().map(|case| 1 + case.conditions.len()).sum::<usize>();
+        let is_shorter = found.as_ref().is_ok_and(|found| 2 * length(found) < length(&written));
+        if is_shorter || meaning(diagrams, &written, |at| written[at].outcome) != Ok(diagram) {
+            return Ok(found?);
+        }
+        Ok(written)
+    }
+
+    /// The rules' conditions, in their order.
+    fn written(&self, abi: Abi, nr: SyscallNr) -> Vec<Case> {
+        let Entry::Chains(chains) = &*self.entry(abi, nr) else { return Vec::new() };
+        let lower = if abi.is_wide() { u64::MAX } else { u32::MAX.into() };
+        let test = |condition| {
+            let test = Test::from(condition);
+            Test { mask: test.mask & lower, ..test }
+        };
+        let mut cases: Vec<Case> = Vec::new();
+        for chain in chains {
+            let case = Case { conditions: chain.conditions.iter().map(test).collect(), outcome: chain.outcome };
+            if chains.len() <= MOST_WRITTEN && !cases.contains(&case) {
+                cases.push(case);
+            }
+        }
+        cases.push(Case { conditions: Vec::new(), outcome: self.default });
+        cases
+    }
+}
+
+/// Rules about one call that anybody wants to read.
+const MOST_WRITTEN: usize = 256;
+
 /// The condition as people would write it: an argument of a 32-bit program has no upper half.
 pub(super) const fn readable(abi: Abi, mut test: Test) -> Test {
     const LOWER: u64 = u32::MAX as u64;
@@ -211,16 +250,16 @@ pub(super) const fn verdict(action: Action) -> &'static str {
 /// For each case arguments for which it is the one that decides.
 fn examples(diagrams: &mut Diagrams, cases: &[Case]) -> Vec<Option<[u64; 6]>> {
     let mark = |at: usize| Outcome { action: Action::Trace, data: u16::try_from(at).unwrap_or(u16::MAX) };
-    let Ok(whole) = marked(diagrams, cases, mark) else { return vec![None; cases.len()] };
+    let Ok(whole) = meaning(diagrams, cases, mark) else { return vec![None; cases.len()] };
     (0..cases.len()).map(|at| diagrams.witness(whole, |outcome| outcome == mark(at))).collect()
 }
 
-/// The number of the case that decides, as a function of the arguments.
-fn marked(diagrams: &mut Diagrams, cases: &[Case], mark: impl Fn(usize) -> Outcome) -> Result<Diagram, TooComplex> {
-    // The last case has no condition.
-    let mut rest = diagrams.constant(mark(cases.len().saturating_sub(1)))?;
-    for (at, case) in cases.iter().enumerate().rev() {
-        let mut then = diagrams.constant(mark(at))?;
+/// The list as a function of the arguments, with an outcome for each case. The last one has no condition.
+fn meaning(diagrams: &mut Diagrams, cases: &[Case], outcome: impl Fn(usize) -> Outcome) -> Result<Diagram, TooComplex> {
+    let Some(last) = cases.len().checked_sub(1) else { return Err(TooComplex) };
+    let mut rest = diagrams.constant(outcome(last))?;
+    for (at, case) in cases.iter().enumerate().take(last).rev() {
+        let mut then = diagrams.constant(outcome(at))?;
         for test in &case.conditions {
             then = diagrams.test(*test, then, rest)?;
         }

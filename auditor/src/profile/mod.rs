@@ -6,6 +6,7 @@
 pub mod capability;
 pub mod check;
 mod code;
+pub mod compare;
 pub mod docker;
 mod evaluate;
 pub mod explain;

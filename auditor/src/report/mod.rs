@@ -3,6 +3,7 @@
 //! Every output is a function of its arguments: the same snapshot gives the same bytes, so each has a golden test.
 
 pub mod denial;
+pub mod diff;
 pub mod escape;
 pub mod explain;
 pub mod findings;

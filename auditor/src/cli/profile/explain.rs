@@ -6,12 +6,11 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::source;
-use super::target::Target;
+use super::target::{Target, meant};
 use crate::cli::output::{Output, note};
 use crate::cli::{Error, Global, Outcome};
 use crate::filter::Diagrams;
 use crate::profile::check;
-use crate::profile::docker::{self, KernelVersion};
 use crate::profile::explain::Explainer;
 use crate::report::{explain, near};
 use crate::syscall::{self, Abi};
@@ -57,16 +56,6 @@ pub(super) fn run(_global: &Global, out: &Output, arguments: &Arguments) -> Resu
         out.write(&found, |style| explain::calls(&found, style))?;
     }
     Ok(Outcome::Clean)
-}
-
-/// For what the profile is explained: without being asked for, people would take it for what happens everywhere.
-pub(super) fn meant(target: &docker::Target) -> String {
-    let KernelVersion(kernel, major) = target.kernel;
-    format!(
-        "for {} with Linux {kernel}.{major}, runc, and {}",
-        target.native,
-        super::target::capabilities_in_words(&target.capabilities)
-    )
 }
 
 fn refuse_unknown(names: &[String]) -> Result<(), Error> {

@@ -1,6 +1,7 @@
 //! `auditor profile VERB FILE...`: profiles as files. No daemon is asked, unless a container is named.
 
 mod check;
+mod diff;
 mod explain;
 mod source;
 mod target;
@@ -27,12 +28,15 @@ enum Verb {
     Check(check::Arguments),
     /// What happens to a call, and which rule decides
     Explain(explain::Arguments),
+    /// How two profiles differ in what they do; exit code 1 where they do
+    Diff(diff::Arguments),
 }
 
 pub(super) fn run(global: &Global, out: &Output, arguments: &Arguments) -> Result<Outcome, Error> {
     match &arguments.verb {
         Verb::Check(arguments) => check::run(global, out, arguments),
         Verb::Explain(arguments) => explain::run(global, out, arguments),
+        Verb::Diff(arguments) => diff::run(global, out, arguments),
     }
 }
 

@@ -106,8 +106,18 @@ fn capabilities(asked: &[String]) -> Result<Vec<String>, TargetError> {
     Ok(found.into_iter().map(str::to_owned).collect())
 }
 
-/// The capabilities as people say them: Docker's default ones, and what is other.
-pub(super) fn capabilities_in_words(capabilities: &[String]) -> String {
+/// The target in words: without them, people would take the answer for what happens everywhere.
+pub(super) fn meant(target: &docker::Target) -> String {
+    let KernelVersion(kernel, major) = target.kernel;
+    format!(
+        "for {} with Linux {kernel}.{major}, runc, and {}",
+        target.native,
+        capabilities_in_words(&target.capabilities)
+    )
+}
+
+/// Docker's default ones by that name, and what is other.
+fn capabilities_in_words(capabilities: &[String]) -> String {
     let is_default = |cap: &str| capability::DOCKER_DEFAULT.contains(&cap);
     let more: Vec<&str> = capabilities.iter().map(String::as_str).filter(|cap| !is_default(cap)).collect();
     let lacks = capability::DOCKER_DEFAULT.iter().any(|cap| !capabilities.iter().any(|has| has == cap));
