@@ -137,7 +137,8 @@ impl LastCgroup {
 /// The call that a task is in.
 #[repr(C)]
 pub struct TaskCall {
-    /// 1 between enter and exit; [`NEWBORN`] from a task's creation to its first exit; else 0.
+    /// [`ENTERED`] between enter and exit; [`NEWBORN`] from a task's creation to its first exit; [`EMULATED`] after the
+    /// exit of a call that a tracer emulated; else 0.
     pub active: u16,
     /// 1 when a refusal of this task was counted that ends it.
     pub refused: u16,
@@ -150,6 +151,13 @@ pub struct TaskCall {
     /// 1 when the task had a filter as it entered.
     pub filtered: u16,
 }
+
+/// [`TaskCall::active`] of a task in a call.
+pub const ENTERED: u16 = 1;
+
+/// [`TaskCall::active`] of a task whose next call a tracer emulates as well: whoever lets it go on says at that moment
+/// what becomes of the call after the one that it stands in.
+pub const EMULATED: u16 = 3;
 
 /// [`TaskCall::active`] of a task that was just made: it begins with the exit of the fork, vfork, clone or clone3 that
 /// made it.

@@ -7,7 +7,7 @@ use aya_ebpf::helpers::generated::bpf_task_pt_regs;
 
 use crate::cgroup_slot;
 use crate::kernel::{PF_KTHREAD, Task, field, offset};
-use crate::maps::TASKS;
+use crate::maps::{ENTERED, TASKS};
 use crate::sys_enter::note_filter;
 
 /// `struct bpf_iter__task` (`kernel/bpf/task_iter.c`).
@@ -50,6 +50,6 @@ fn note(task: Task) {
         call.slot = slot;
         call.abi = u16::from(task.abi(nr));
         call.filtered = u16::from(filtered);
-        call.active = 1;
+        call.active = ENTERED;
     }
 }

@@ -9,7 +9,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 use crate::cgroup_slot;
 use crate::counter::{What, count, lost_in};
 use crate::kernel::{Task, offset};
-use crate::maps::{FILTERS, TASKS};
+use crate::maps::{ENTERED, FILTERS, TASKS};
 use crate::watch;
 
 #[btf_tracepoint(function = "sys_enter")]
@@ -47,7 +47,7 @@ fn enter(regs: *const u8, nr: u32) {
     call.slot = slot;
     call.abi = u16::from(abi);
     call.filtered = u16::from(filtered);
-    call.active = 1;
+    call.active = ENTERED;
 }
 
 /// Keeps the always-allowed bitmaps of the first filter seen in the slot: a container's first filtered task is the

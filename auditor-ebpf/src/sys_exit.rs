@@ -9,11 +9,14 @@ use aya_log_ebpf::debug;
 use crate::cgroup_slot;
 use crate::counter::{What, count, lost_in};
 use crate::kernel::{SIGKILL, SIGSYS, Task, field, offset};
-use crate::maps::{LastCgroup, NEWBORN, TASKS, TaskCall};
+use crate::maps::{EMULATED, ENTERED, LastCgroup, NEWBORN, TASKS, TaskCall};
 use crate::refusal::{Refused, refused};
 
 /// Results from -4095 to -1 are errors (`MAX_ERRNO` in `include/linux/err.h`).
 const MAX_ERRNO: i64 = 4095;
+
+/// What stands in a call's result before the call (`arch/*/entry`).
+const ENOSYS: i64 = 38;
 
 /// How many stacked filters are asked for a supervisor. The kernel itself allows some 4,000 small ones, but only one
 /// of them may have a listener (`has_duplicate_listener` in `kernel/seccomp.c`).
@@ -45,16 +48,19 @@ fn exit(ctx: &BtfTracePointContext, regs: *const u8, ret: i64) {
         return;
     };
     let active = call.active;
-    call.active = 0;
-    if active == NEWBORN {
-        return;
-    }
-    if active != 0 && is_end_of(call, nr, ret) {
-        // After `rt_sigreturn` the result is the interrupted code's register, and the number is -1.
-        if (-MAX_ERRNO..0).contains(&ret) && nr == call.nr {
-            let what = if call.filtered != 0 { What::Error } else { What::UnfilteredError };
-            count(call.slot, call.abi as u8, call.nr, what);
+    if active == ENTERED {
+        call.active = 0;
+        if is_end_of(call, nr, ret) {
+            // After `rt_sigreturn` the result is the interrupted code's register, and the number is -1.
+            if (-MAX_ERRNO..0).contains(&ret) && nr == call.nr {
+                let what = if call.filtered != 0 { What::Error } else { What::UnfilteredError };
+                count(call.slot, call.abi as u8, call.nr, what);
+            }
+            return;
         }
+    }
+    if active == NEWBORN {
+        call.active = 0;
         return;
     }
     if task.is_filtered() {
@@ -88,9 +94,12 @@ fn unknown(ctx: &BtfTracePointContext, task: Task, nr: u32, ret: i64) {
 #[inline(never)]
 fn unpaired(task: Task, regs: *const u8, call: &mut TaskCall, nr: u32, ret: i64) {
     let Some(slot) = cgroup_slot::of(task).and_then(LastCgroup::slot) else { return };
-    // A tracer took the call away: `PTRACE_SYSEMU`, or a number of -1. One that stopped emulating since then, or that
-    // was killed with its tracee, leaves no other trace than that the filter does not refuse the call.
-    if task.is_emulated() || (task.is_traced() && (nr as i32) < 0) || task.always_allows(nr) {
+    // A tracer took the call away: `PTRACE_SYSEMU`, or a number of -1. One that stopped emulating at this very call was
+    // seen to emulate the one before.
+    let was_emulated = call.active == EMULATED;
+    let is_emulated = task.is_emulated();
+    call.active = if is_emulated { EMULATED } else { 0 };
+    if was_emulated || is_emulated || (task.is_traced() && (nr as i32) < 0) || task.always_allows(nr) {
         return;
     }
     let signalled = task.has_pending(SIGSYS);
@@ -99,8 +108,9 @@ fn unpaired(task: Task, regs: *const u8, call: &mut TaskCall, nr: u32, ret: i64)
         REFUSED_SIGNAL
     } else if has_supervisor(task) {
         REFUSED_SUPERVISED
-    } else if ret > 0 || (task.is_traced() && task.has_pending(SIGKILL)) {
-        // No filter gives a result; and a tracee that is killed at a call's entry never makes the call.
+    } else if ret > 0 || (task.has_pending(SIGKILL) && (ret == -ENOSYS || task.is_traced())) {
+        // No filter gives a result; and a tracee that is killed at a call's entry never makes the call: the result is
+        // what stands there before a call, and the tracer that it dies with has gone already.
         return lost_in(slot, LOST_AMBIGUOUS);
     } else {
         REFUSED_ERRNO

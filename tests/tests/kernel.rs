@@ -1,67 +1,21 @@
 //! The kernel programs against a program that says what it did: every count equal, in control groups of our own.
 //! Needs root and a kernel that takes the programs; fails without.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use auditor::container::CgroupId;
-use auditor::counters::{Counters, Tally};
+use auditor::counters::Counters;
 use auditor::kernel::{Kernel, KernelEvent, SlotState};
 use auditor::syscall::{Abi, SyscallNr};
 use tests::cage::{Cage, output_of, start_in};
-use tests::counting::{alone, counters_of, counting, slot_of};
-use tests::groundtruth::{self, Issued, Key};
+use tests::counting::{alone, any_denials, assert_equal, counted_exactly, counters_of, counting, slot_of, tally};
+use tests::groundtruth;
 use tests::process::wait_for;
-
-fn tally(counters: &Counters, key: &Key) -> Result<Tally> {
-    let abi: Abi = key.0.parse().ok().with_context(|| format!("the ABI {}", key.0))?;
-    Ok(counters.tallies.get(&(abi, SyscallNr(i32::try_from(key.1)?))).copied().unwrap_or_default())
-}
-
-/// Asserts that what was counted of these calls is what was issued.
-fn assert_equal(issued: &BTreeMap<Key, Issued>, counters: &Counters, calls: &[(&str, u64)]) -> Result<()> {
-    for (abi, nr) in calls {
-        let key = ((*abi).to_owned(), *nr);
-        let issued = issued.get(&key).copied().unwrap_or_default();
-        let counted = tally(counters, &key)?;
-        let as_issued = Issued {
-            before: counted.unfiltered_calls,
-            under: counted.calls,
-            errors_before: counted.unfiltered_errors,
-            errors_under: counted.errors,
-            denied: counted.denials.certain(),
-            elsewhere: issued.elsewhere,
-        };
-        assert_eq!(as_issued, issued, "{abi} {nr}, counted {counted:?}");
-    }
-    Ok(())
-}
-
-/// Runs a scenario in a control group of its own and asserts that these calls were counted exactly, that nothing was
-/// lost, and that something was issued of each.
-fn counted_exactly(scenario: &[&str], calls: &[(&str, u64)]) -> Result<Counters> {
-    let kernel = counting()?;
-    let cage = Cage::new()?;
-    let issued = groundtruth::parse(&cage.run(groundtruth::program()?, scenario)?)?;
-    for (abi, nr) in calls {
-        ensure!(issued.contains_key(&((*abi).to_owned(), *nr)), "nothing was issued of {abi} {nr}: {issued:?}");
-    }
-    let counters = counters_of(&kernel, cage.id())?;
-    assert_equal(&issued, &counters, calls)?;
-    let losses = kernel.losses()?;
-    assert_eq!((losses.of_counts(), losses.untracked_cgroup), (0, 0), "{losses:?}");
-    Ok(counters)
-}
 
 fn denials(counters: &Counters, abi: Abi, nr: i32) -> auditor::counters::Denials {
     counters.tallies.get(&(abi, SyscallNr(nr))).map(|tally| tally.denials).unwrap_or_default()
-}
-
-/// Denials of any call, in whatever way.
-fn any_denials(counters: &Counters) -> Vec<(Abi, SyscallNr)> {
-    let refused = |tally: &Tally| tally.denials.certain() + tally.denials.supervised > 0;
-    counters.tallies.iter().filter(|(_, tally)| refused(tally)).map(|(key, _)| *key).collect()
 }
 
 #[test]

@@ -5,7 +5,8 @@
 //! groundtruth die ACTION VICTIMS [company] CALL...     kill_process, kill_thread, trap
 //! groundtruth die_together PROCESSES CALL       kill_thread for all threads of each process at one moment
 //! groundtruth supervise errno:N|value:N|continue CALL...
-//! groundtruth trace emulate|cancel|skip|pass CALL...
+//! groundtruth trace emulate|cancel|skip|pass|lapse|abandon CALL...
+//! groundtruth newborns PROCESSES CALL      first calls of threads that a filter is put on meanwhile
 //! groundtruth dispatch CALL...
 //! groundtruth enter FILE PROGRAM ARG...    writes itself into a cgroup.procs and becomes the program, nothing between
 //! groundtruth wants RULE... CALL6...        makes each call in a thread of its own that says who it is
@@ -28,6 +29,7 @@ mod die;
 mod dispatch;
 mod elf32;
 mod filter;
+mod newborn;
 mod raw;
 mod stack;
 mod supervise;
@@ -139,9 +141,15 @@ fn run(args: &[String]) -> Result<()> {
                 "cancel" => Tracing::Cancel,
                 "skip" => Tracing::Skip,
                 "pass" => Tracing::Pass,
+                "lapse" => Tracing::Lapse,
+                "abandon" => Tracing::Abandon,
                 _ => bail!("unknown way of tracing {how}"),
             };
             traced::run(tracing, &parse_calls(calls)?, table)?;
+        }
+        "newborns" => {
+            let [processes, call] = args else { bail!("newborns PROCESSES CALL") };
+            newborn::run(processes.parse()?, call.parse()?, table)?;
         }
         "dispatch" => dispatch::run(&parse_calls(args)?, table)?,
         _ => bail!("unknown scenario {scenario}"),

@@ -1,7 +1,7 @@
 //! System calls by number, in the three calling conventions of an x86-64 kernel.
 
 use std::arch::asm;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 
 /// The marker of the x32 convention in a call's number.
 const X32: u64 = 0x4000_0000;
@@ -138,6 +138,36 @@ pub fn vfork_calling(nr: u32, arg: i64, count: u64) -> i64 {
             inlateout("rax") 58_i64 => result, in("r12") count, in("r13") u64::from(nr), in("r14") arg,
             lateout("rcx") _, lateout("r11") _, lateout("rdi") _, lateout("rsi") _, lateout("rdx") _,
             options(nostack)
+        );
+    }
+    result
+}
+
+/// Makes a thread whose very first call is this one, and whose second is its end. Gives its id, or -errno.
+///
+/// # Safety
+/// The place must outlive the thread; it has the call's result once it is not what it was.
+pub unsafe fn thread_calling(nr: u32, place: &AtomicI64) -> i64 {
+    // CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM
+    const FLAGS: u64 = 0x100 | 0x200 | 0x400 | 0x800 | 0x1_0000 | 0x4_0000;
+    let result: i64;
+    // SAFETY: the thread stays within this block until it ends and uses no stack, registers alone, and the place.
+    unsafe {
+        asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 3f",
+            "mov rax, r13",
+            "xor edi, edi",
+            "syscall",
+            "mov [r12], rax",
+            "mov eax, 60",
+            "xor edi, edi",
+            "syscall",
+            "3:",
+            inlateout("rax") 56_i64 => result, in("r12") place.as_ptr(), in("r13") u64::from(nr),
+            inlateout("rdi") FLAGS => _, in("rsi") 0, in("rdx") 0, in("r10") 0, in("r8") 0,
+            lateout("rcx") _, lateout("r11") _, options(nostack)
         );
     }
     result

@@ -20,8 +20,20 @@ pub enum Tracing {
     Skip,
     /// At that stop it does nothing.
     Pass,
+    /// `PTRACE_SYSEMU`, but it goes away at the entry of the last call.
+    Lapse,
+    /// It ends at the entry of the last call, and the tracee with it; the calls before that it lets pass.
+    Abandon,
 }
 
+impl Tracing {
+    const fn fate(self) -> Fate {
+        if matches!(self, Self::Pass) { Fate::Reached } else { Fate::Cancelled }
+    }
+}
+
+/// An argument that no call has.
+const NEVER: u32 = 0x7654_3210;
 const TGKILL: u32 = 234;
 const SYSCALL_STOP: i32 = libc::SIGTRAP | 0x80;
 const SECCOMP_STOP: i32 = libc::SIGTRAP | (libc::PTRACE_EVENT_SECCOMP << 8);
@@ -31,11 +43,14 @@ const ORIG_RAX: usize = 15 * 8;
 /// Makes the calls in a traced child.
 pub fn run(tracing: Tracing, calls: &[Call], table: Table) -> Result<()> {
     let by_filter = matches!(tracing, Tracing::Skip | Tracing::Pass);
-    let fate = if tracing == Tracing::Pass { Fate::Reached } else { Fate::Cancelled };
+    let fate = tracing.fate();
     let mut left = 0;
     for call in calls {
-        table.issued(call.abi, call.nr, by_filter, fate, call.count);
+        table.issued(call.abi, call.nr, true, fate, call.count);
         left += call.count;
+    }
+    if tracing == Tracing::Abandon {
+        return abandon(calls, table, left);
     }
     // SAFETY: this process has one thread, so the child may do anything.
     let child = unsafe { libc::fork() };
@@ -52,8 +67,8 @@ pub fn run(tracing: Tracing, calls: &[Call], table: Table) -> Result<()> {
     let options = libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACESECCOMP | libc::PTRACE_O_EXITKILL;
     request(libc::PTRACE_SETOPTIONS, child, 0, usize::try_from(options)?)?;
     let go_on = match tracing {
-        Tracing::Emulate => libc::PTRACE_SYSEMU,
-        Tracing::Cancel => libc::PTRACE_SYSCALL,
+        Tracing::Emulate | Tracing::Lapse => libc::PTRACE_SYSEMU,
+        Tracing::Cancel | Tracing::Abandon => libc::PTRACE_SYSCALL,
         Tracing::Skip | Tracing::Pass => libc::PTRACE_CONT,
     };
     let mut entering = true;
@@ -70,6 +85,17 @@ pub fn run(tracing: Tracing, calls: &[Call], table: Table) -> Result<()> {
                     // Whatever it did next would be taken away too.
                     request(libc::PTRACE_KILL, child, 0, 0)?;
                     wait(child)?;
+                    break;
+                }
+            }
+            SYSCALL_STOP if tracing == Tracing::Lapse => {
+                left -= 1;
+                if left == 0 {
+                    request(libc::PTRACE_DETACH, child, 0, 0)?;
+                    status = wait(child)?;
+                    if status != 0 {
+                        bail!("the tracee ended with status {status:#x}");
+                    }
                     break;
                 }
             }
@@ -96,6 +122,47 @@ pub fn run(tracing: Tracing, calls: &[Call], table: Table) -> Result<()> {
     Ok(())
 }
 
+/// Lets a tracer of a tracee end at the entry of the last call.
+fn abandon(calls: &[Call], table: Table, mut left: u64) -> Result<()> {
+    // SAFETY: this process has one thread, so the child may do anything.
+    let tracer = unsafe { libc::fork() };
+    if tracer == 0 {
+        // SAFETY: as above.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            tracee(false, calls, table, Fate::Cancelled);
+        }
+        let options = libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_EXITKILL;
+        let mut traced = || -> Result<()> {
+            wait(child)?;
+            request(libc::PTRACE_SETOPTIONS, child, 0, usize::try_from(options)?)?;
+            let mut entering = true;
+            loop {
+                request(libc::PTRACE_SYSCALL, child, 0, 0)?;
+                if wait(child)? >> 8 != SYSCALL_STOP {
+                    bail!("an unexpected stop");
+                }
+                let nr = request(libc::PTRACE_PEEKUSER, child, ORIG_RAX, 0)?;
+                if entering && calls.iter().any(|call| i64::from(call.nr) == nr) {
+                    left -= 1;
+                    if left == 0 {
+                        return Ok(());
+                    }
+                }
+                entering = !entering;
+            }
+        };
+        let outcome = traced();
+        // SAFETY: ends the tracer, and with it the tracee.
+        unsafe { libc::_exit(i32::from(outcome.is_err())) };
+    }
+    let status = wait(tracer)?;
+    if status != 0 {
+        bail!("the tracer ended with status {status:#x}");
+    }
+    Ok(())
+}
+
 fn tracee(by_filter: bool, calls: &[Call], table: Table, fate: Fate) -> ! {
     // SAFETY: plain numbers.
     let traced = unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) };
@@ -103,7 +170,18 @@ fn tracee(by_filter: bool, calls: &[Call], table: Table, fate: Fate) -> ! {
         .iter()
         .map(|call| Rule { abi: call.abi, nr: call.nr, arg: None, action: Action::Trace, text: String::new() })
         .collect();
-    let ready = traced == 0 && (!by_filter || install(&rules, Reach::Thread).is_ok());
+    // The calls are ones that a filter may refuse, and does not refuse with these arguments.
+    let others: Vec<_> = calls
+        .iter()
+        .map(|call| Rule {
+            abi: call.abi,
+            nr: call.nr,
+            arg: Some(NEVER),
+            action: Action::Errno(1),
+            text: String::new(),
+        })
+        .collect();
+    let ready = traced == 0 && install(if by_filter { &rules } else { &others }, Reach::Thread).is_ok();
     // SAFETY: asks for our own ids.
     let (pid, tid) = unsafe { (libc::getpid(), libc::gettid()) };
     if ready {
@@ -112,7 +190,7 @@ fn tracee(by_filter: bool, calls: &[Call], table: Table, fate: Fate) -> ! {
         for call in calls {
             for _ in 0..call.count {
                 if raw::is_error(raw::call(call.abi, call.nr, call.arg)) {
-                    table.failed(call.abi, call.nr, by_filter, fate, 1);
+                    table.failed(call.abi, call.nr, true, fate, 1);
                 }
             }
         }
