@@ -12,6 +12,7 @@ pub mod daemon;
 pub mod denial;
 pub mod docker;
 pub mod doctor;
+pub mod effective;
 pub mod filter;
 #[cfg(test)]
 mod golden;

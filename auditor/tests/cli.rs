@@ -144,6 +144,29 @@ fn suggest_writes_the_profile_alone_to_stdout() {
 }
 
 #[test]
+fn filter_writes_bytes_or_words_and_nothing_else_to_stdout() {
+    let daemon = daemon();
+    let raw = auditor(&daemon.socket, &["filter", "shell", "--raw"]).output().unwrap();
+    assert_eq!((raw.status.code(), raw.stdout.as_slice()), (Some(0), fixture::ALLOW_ALL));
+    let ran = run(&daemon.socket, &["filter", "shell", "mkdir"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stdout.contains("mkdir") && ran.stdout.contains("allowed"), "{}", ran.stdout);
+    let ran = run(&daemon.socket, &["filter", "shell", "mkdir", "--output=json"]);
+    let list: Vec<serde_json::Value> = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(list[0]["stacks"][0]["syscalls"][0]["verdict"], "allowed");
+    for (arguments, said) in [
+        (&["filter", "shell", "mkdri"][..], "did you mean mkdir"),
+        (&["filter", "tools"], "no task of the container runs now"),
+        (&["filter", "shell", "--raw", "--filter=2"], "--filter 2"),
+        (&["filter", "shell", "--raw", "--disassemble"], "cannot be used with"),
+    ] {
+        let ran = run(&daemon.socket, arguments);
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{arguments:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(said), "{arguments:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
 fn denials_are_a_list_for_people_and_one_object_a_line_for_scripts() {
     let daemon = daemon();
     let all = run(&daemon.socket, &["denials"]);

@@ -8,6 +8,7 @@ mod completions;
 mod daemon;
 mod denials;
 mod doctor;
+mod filter;
 mod man;
 mod output;
 mod profile;
@@ -29,6 +30,7 @@ use crate::control::{self, ClientError, FailureKind, Request, Response};
 use crate::daemon::DaemonError;
 use crate::profile::ProfileError;
 use crate::report::escape;
+use crate::report::filter::FilterError;
 use output::Output;
 use profile::{SourceError, TargetError};
 
@@ -98,6 +100,8 @@ enum Verb {
     Suggest(suggest::Arguments),
     /// Work on profile files; no daemon needed
     Profile(profile::Arguments),
+    /// What the kernel enforces on one container: the filters of its tasks, call by call
+    Filter(filter::Arguments),
     /// Can this host be audited, and if not, why
     Doctor(doctor::Arguments),
     /// Check the daemon's configuration file
@@ -146,6 +150,9 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// A filter cannot be shown.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
     /// The daemon cannot run.
     #[error(transparent)]
     Run(#[from] DaemonError),
@@ -232,6 +239,7 @@ impl Cli {
             Verb::Denials(arguments) => denials::run(&self.global, &out, &arguments),
             Verb::Suggest(arguments) => suggest::run(&self.global, &out, &arguments),
             Verb::Profile(arguments) => profile::run(&self.global, &out, &arguments),
+            Verb::Filter(arguments) => filter::run(&self.global, &out, &arguments),
             Verb::Doctor(arguments) => doctor::run(&self.global, &out, arguments),
             Verb::CheckConfig(arguments) => check_config::run(&arguments),
             Verb::Completions(arguments) => completions::run(&out, &arguments),

@@ -56,8 +56,13 @@ impl Output {
 
     /// Writes a text as it is.
     pub(super) fn write_text(&self, text: &str) -> Result<(), Error> {
+        self.write_bytes(text.as_bytes())
+    }
+
+    /// Writes bytes as they are.
+    pub(super) fn write_bytes(&self, bytes: &[u8]) -> Result<(), Error> {
         let mut stdout = io::stdout().lock();
-        let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+        let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
         written.map_err(|source| Error::Write { what: "the answer".to_owned(), source })
     }
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::report::denial::DenialView;
+use crate::report::filter::FilterAnswer;
 use crate::report::snapshot::Health;
 use crate::report::view::ContainerView;
 
@@ -37,6 +38,11 @@ pub enum Request {
         #[serde(default)]
         after: Option<String>,
     },
+    /// The filters that a container's tasks are under.
+    Filter {
+        /// As in `Show`.
+        container: String,
+    },
     /// How the daemon is.
     Health,
 }
@@ -59,6 +65,8 @@ pub enum Response {
     Suggestion(SuggestAnswer),
     /// To `Denials`.
     Denials(DenialsAnswer),
+    /// To `Filter`.
+    Filter(Box<FilterAnswer>),
     /// To `Health`.
     Health(Box<Health>),
     /// Instead of any other.
@@ -125,6 +133,8 @@ pub enum FailureKind {
     NoSuchContainer,
     /// More than one container of that name.
     Ambiguous,
+    /// The container has no process now.
+    NotRunning,
     /// The record has gaps and the request did not allow that.
     Incomplete,
     /// The container's active profile is not known, so nothing can be said against it.

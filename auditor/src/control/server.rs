@@ -228,6 +228,10 @@ async fn answer(request: Request, source: &Source, followers: &Followers) -> Res
             let denials = source.denials(id.clone()).await?;
             Response::Denials(DenialsAnswer { daemon: followers.daemon().to_owned(), id, denials })
         }
+        Request::Filter { container } => {
+            let found = resolve::container(&snapshot.containers, &container)?;
+            Response::Filter(Box::new(source.filter(found.id.clone()).await?))
+        }
         Request::Health => Response::Health(Box::new(snapshot.health.clone())),
     })
 }

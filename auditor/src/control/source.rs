@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use crate::control::{Failure, FailureKind, FollowItem, SuggestAnswer};
 use crate::report::denial::DenialView;
+use crate::report::filter::FilterAnswer;
 use crate::report::snapshot::Snapshot;
 
 /// A question to the daemon's main loop. An asker that went away has dropped its receiver: a failed send is no error.
@@ -42,6 +43,13 @@ pub enum Query {
         query: FollowQuery,
         /// Where the answer goes: those up to now.
         reply: oneshot::Sender<Vec<DenialView>>,
+    },
+    /// The filters of a container's tasks, read anew.
+    Filter {
+        /// The container's whole id.
+        container: String,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<FilterAnswer, Failure>>,
     },
 }
 
@@ -156,6 +164,15 @@ impl Source {
     pub async fn follow(&self, query: FollowQuery) -> Result<Vec<DenialView>, SourceError> {
         let (reply, answer) = oneshot::channel();
         self.ask(Query::Follow { query, reply }, answer).await
+    }
+
+    /// The filters of a container's tasks.
+    ///
+    /// # Errors
+    /// The daemon's own reason, or [`FailureKind::Busy`].
+    pub async fn filter(&self, container: String) -> Result<FilterAnswer, Failure> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Query::Filter { container, reply }, answer).await?
     }
 
     async fn ask<T>(&self, query: Query, answer: oneshot::Receiver<T>) -> Result<T, SourceError> {

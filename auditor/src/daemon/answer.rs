@@ -3,24 +3,36 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::differing::Differing;
 use super::ledger::Ledger;
 use super::record::Record;
 use super::refusals::Refusals;
+use super::replaced::default_replaced;
 use crate::cgroupfs::Hierarchy;
 use crate::container::ContainerId;
 use crate::control::{Failure, FailureKind, SuggestAnswer, SuggestQuery};
 use crate::counters::Counters;
 use crate::kernel::{Kernel, Losses};
 use crate::profile::HostArch;
+use crate::report::filter::{FilterAnswer, HeldFilter, HeldStack, HeldTask};
+use crate::report::reason;
 use crate::report::snapshot::{Build, CgroupMode, Health, ProgramHealth, Snapshot};
 use crate::report::view::ProfileKind;
 use crate::suggest::{self, Evidence, Request, RuntimeFloor, SuggestError};
 
 /// All that is known now.
-pub fn snapshot(ledger: &Ledger, kernel: &Kernel, refusals: &Refusals, hierarchy: Hierarchy) -> Arc<Snapshot> {
+pub fn snapshot(
+    ledger: &Ledger,
+    kernel: &Kernel,
+    refusals: &Refusals,
+    hierarchy: Hierarchy,
+    differing: &Differing,
+) -> Arc<Snapshot> {
     let engine = ledger.engine.as_ref();
+    let replaced = default_replaced(ledger.shown(), engine);
+    let view = |record: &Record| record.view(engine, replaced.contains(&record.id()), differing);
     Arc::new(Snapshot {
-        containers: ledger.shown().map(|record| record.view(engine)).collect(),
+        containers: ledger.shown().map(view).collect(),
         health: health(ledger, kernel, refusals, hierarchy),
     })
 }
@@ -79,14 +91,53 @@ fn lost_events(losses: &Losses, ledger: &Ledger, refusals: &Refusals) -> BTreeMa
     kernel.into_iter().chain(refusals.dropped()).map(|(reason, count)| (reason.to_owned(), count)).collect()
 }
 
+/// The filters of a container's tasks.
+pub fn filter(ledger: &Ledger, container: &str, differing: &Differing) -> Result<FilterAnswer, Failure> {
+    let record = ContainerId::parse(container).ok().and_then(|id| ledger.record(id)).ok_or_else(gone)?;
+    let engine = ledger.engine.as_ref();
+    let replaced = default_replaced(ledger.shown(), engine).contains(&record.id());
+    let comparison = record.comparison(&record.profile(engine), replaced, differing);
+    let effective = record.enforced.effective.as_ref().filter(|effective| effective.tasks() > 0).ok_or_else(|| {
+        Failure::new(FailureKind::NotRunning, "no task of the container runs now, so the kernel holds no filter of it")
+    })?;
+    let filters = effective.filters.iter().enumerate().map(|(index, held)| HeldFilter {
+        instructions: held.program().map(|program| hex(&program.to_bytes())),
+        is_declared: comparison.own == Some(index),
+    });
+    let stacks = effective.stacks.iter().map(|stack| HeldStack {
+        filters: stack.filters.clone(),
+        cut: stack.cut,
+        tasks: stack
+            .tasks
+            .iter()
+            .map(|task| HeldTask { pid: task.pid, tid: task.tid, comm: task.comm.clone() })
+            .collect(),
+    });
+    Ok(FilterAnswer {
+        id: record.id().to_string(),
+        name: record.container.as_ref().and_then(|container| container.name.clone()),
+        matches_declared: record.enforced.view(&comparison, &record.declared).matches_declared,
+        reasons: reason::views(&comparison),
+        filters: filters.collect(),
+        stacks: stacks.collect(),
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn gone() -> Failure {
+    Failure::new(FailureKind::NoSuchContainer, "the container is gone; its numbers went with it")
+}
+
 /// A smaller profile for containers that were started with the same one.
 pub fn suggestion(ledger: &Ledger, query: &SuggestQuery) -> Result<SuggestAnswer, Failure> {
-    let none = || Failure::new(FailureKind::NoSuchContainer, "the container is gone; its numbers went with it");
     let ids: Vec<ContainerId> = query.containers.iter().filter_map(|id| ContainerId::parse(id).ok()).collect();
     let records: Vec<_> = ids.iter().filter_map(|id| ledger.record(*id)).collect();
-    let first = records.first().ok_or_else(none)?;
+    let first = records.first().ok_or_else(gone)?;
     let engine = ledger.engine.as_ref();
-    let kind = first.declared.view(first.container.as_ref(), engine).kind;
+    let kind = first.profile(engine).kind;
     let active = first.declared.active();
     if active.is_none() && !matches!(kind, ProfileKind::Unconfined | ProfileKind::Privileged) {
         return Err(Failure::new(

@@ -6,12 +6,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tracing::{debug, info, warn};
 
-use super::profile::Declared;
+use super::profile::{Active, Declared};
 use super::record::Record;
 use crate::bundle::{Bundle, BundleError};
 use crate::cgroupfs;
 use crate::container::{CgroupId, ContainerId};
 use crate::docker::{Change, Container, Engine};
+use crate::effective::{Effective, Held};
+use crate::filter::Program;
 use crate::kernel::{Kernel, KernelError, Losses, SlotNr, SlotOwner, SlotState};
 use crate::procfs;
 use crate::profile::Runtime;
@@ -161,8 +163,8 @@ impl Ledger {
             let Some(record) = self.slots.get(&slot).and_then(|id| self.records.get_mut(id)) else { continue };
             record.counted(slot, counters, now);
             record.lost_in(slot, kernel.lost_in(slot)?);
-            if record.always_allowed.is_none() {
-                record.always_allowed = kernel.always_allowed(slot)?;
+            if record.enforced.always_allowed.is_none() {
+                record.enforced.always_allowed = kernel.always_allowed(slot)?;
             }
         }
         self.take_losses(kernel.losses()?);
@@ -248,11 +250,15 @@ impl Ledger {
     /// The id, when there is a process whose bundle or filter was not looked at yet.
     fn updated(&mut self, container: Container) -> Option<ContainerId> {
         let id = container.id;
+        let engine = self.engine.clone();
         let record = self.record_mut(id);
         record.gone_since = None;
         let pid = container.pid;
+        if pid.is_some() && record.engine_then.is_none() {
+            record.engine_then = engine;
+        }
         record.container = Some(container);
-        let unread = matches!(record.declared, Declared::Unread) || record.seccomp.is_none();
+        let unread = matches!(record.declared, Declared::Unread) || record.enforced.seccomp.is_none();
         (pid.is_some() && unread).then_some(id)
     }
 
@@ -285,7 +291,7 @@ impl Ledger {
     /// Reads what `/proc` says about the first process of every running container that was not looked at yet.
     pub fn look_at_processes(&mut self) {
         for (id, record) in &mut self.records {
-            if record.seccomp.is_some() || !record.is_live() {
+            if record.enforced.seccomp.is_some() || !record.is_live() {
                 continue;
             }
             let Some(pid) = record.container.as_ref().and_then(|container| container.pid) else { continue };
@@ -296,9 +302,31 @@ impl Ledger {
                 && let Ok(status) = procfs::seccomp_status(pid)
                 && own()
             {
-                record.seccomp = Some(status);
+                record.enforced.seccomp = Some(status);
             }
         }
+    }
+
+    /// Takes in the filters of the tasks that each slot counts. Returns whether some of it is to be believed only when
+    /// it is seen again.
+    pub fn filters_seen(&mut self, mut seen: BTreeMap<SlotNr, Effective>) -> bool {
+        let mut unsettled = false;
+        for (slot, id) in &self.slots {
+            let Some(record) = self.records.get_mut(id) else { continue };
+            let being_set_up = record.is_being_set_up();
+            unsettled |= record.enforced.looked(seen.remove(slot).unwrap_or_default(), being_set_up);
+        }
+        unsettled
+    }
+
+    /// The filters that a declared profile is to be compared with, each with the profile.
+    pub fn to_compare(&self) -> impl Iterator<Item = (&Active, &Program)> {
+        self.records.values().filter_map(|record| Some((record.declared.active()?, &record.enforced))).flat_map(
+            |(active, enforced)| {
+                let filters = enforced.effective.iter().flat_map(|effective| &effective.filters);
+                filters.filter_map(Held::program).map(move |program| (active, program))
+            },
+        )
     }
 
     /// Forgets containers that are gone for long, and the oldest of too many.

@@ -5,12 +5,16 @@
 
 mod adoption;
 mod answer;
+mod differing;
+mod enforced;
 mod error;
+mod filters;
 mod followers;
 mod ledger;
 mod profile;
 mod record;
 mod refusals;
+mod replaced;
 
 use std::time::Duration;
 
@@ -33,6 +37,8 @@ use crate::docker::{Change, Feed, Pace};
 use crate::kernel::{Kernel, KernelEvent};
 use crate::{control, http, metrics, procfs};
 use adoption::Adoption;
+use differing::{Compared, Differing};
+use filters::Looking;
 use ledger::Ledger;
 use refusals::{Refusals, Taken};
 
@@ -42,6 +48,8 @@ const QUERIES_WAITING: usize = 64;
 const QUERY_DEADLINE: Duration = Duration::from_secs(5);
 /// Changes of the engine that may wait for the loop.
 const CHANGES_WAITING: usize = 1024;
+/// Comparisons of filters that may wait for the loop.
+const COMPARISONS_WAITING: usize = 16;
 
 /// How long refused calls gather before they are taken. The kernel says only of the first that it is there.
 const GATHER: Duration = Duration::from_millis(20);
@@ -62,6 +70,8 @@ enum Event {
     Query(Query),
     /// A bundle was read.
     Bundle(ContainerId, Box<Result<Bundle, BundleError>>),
+    /// A filter was compared with a profile.
+    Compared(Box<Compared>),
     /// A part of the daemon that should never end has ended.
     Ended(&'static str),
     /// Told to stop.
@@ -120,6 +130,9 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     tasks.spawn(feed.map(|()| "connection to docker"));
 
     let mut adoption = Adoption::default();
+    let (compared_sender, mut compared) = mpsc::channel(COMPARISONS_WAITING);
+    let mut differing = Differing::new(compared_sender);
+    let mut looking = Looking::default();
     let mut ticks = interval(config.poll_interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     info!(
@@ -142,6 +155,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
             () = gather.ended() => Event::Refusals,
             Some(change) = changes.recv() => Event::Docker(Box::new(change)),
             Some((id, bundle)) = bundles.recv() => Event::Bundle(id, bundle),
+            Some(compared) = compared.recv() => Event::Compared(compared),
             _ = ticks.tick() => Event::Tick,
             Some(query) = queries.recv() => Event::Query(query),
         };
@@ -166,6 +180,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                 refusals.settle(&ledger);
                 adoption.attempt(&root, &mut ledger, &mut kernel);
                 ledger.look_at_processes();
+                looking.now_and_then(&mut ledger, &mut kernel, &mut differing);
                 if let Ok(now) = procfs::boot_time() {
                     ledger.forget_gone(now);
                 }
@@ -181,7 +196,9 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                 ledger.bundle_says(id, *bundle);
                 refusals.profile_known(id);
                 refusals::watch(&ledger, &mut kernel, id);
+                looking.soon();
             }
+            Event::Compared(compared) => differing.take(*compared),
             Event::Query(query) => {
                 sync(&mut ledger, &mut kernel, &reader);
                 ledger.look_at_processes();
@@ -190,7 +207,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                 // One that asked and went away needs no answer.
                 match query {
                     Query::Snapshot { reply } => {
-                        let _ = reply.send(answer::snapshot(&ledger, &kernel, &refusals, root.hierarchy()));
+                        let _ = reply.send(answer::snapshot(&ledger, &kernel, &refusals, root.hierarchy(), &differing));
                     }
                     Query::Suggest { query, reply } => {
                         let _ = reply.send(answer::suggestion(&ledger, &query));
@@ -201,6 +218,10 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                     }
                     Query::Follow { query, reply } => {
                         let _ = reply.send(refusals.follow(&ledger, query));
+                    }
+                    Query::Filter { container, reply } => {
+                        looking.now(&mut ledger, &mut kernel, &mut differing);
+                        let _ = reply.send(answer::filter(&ledger, &container, &differing));
                     }
                 }
             }

@@ -33,6 +33,8 @@ pub struct Active {
     pub policy: Policy,
     /// Of its canonical OCI JSON, in hex.
     pub sha256: String,
+    /// What its processes can ever be allowed (the bounding set), sorted: the engine resolves its default by them.
+    pub capabilities: Vec<String>,
 }
 
 /// Calls that newer kernels let through whatever the filter says: they are made by code that the kernel itself put into
@@ -48,7 +50,9 @@ impl Declared {
                 let policy = profile.evaluate(HostArch::NATIVE.with(runtime));
                 let digest = Sha256::digest(profile.render_oci().as_bytes());
                 let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-                (Self::Profile(Box::new(Active { profile, policy, sha256 })), None)
+                let mut capabilities = bundle.capabilities.bounding.clone();
+                capabilities.sort_unstable();
+                (Self::Profile(Box::new(Active { profile, policy, sha256, capabilities })), None)
             }
             Err(error) => (Self::Unreadable, Some(error.to_string())),
         }

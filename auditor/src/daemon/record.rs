@@ -5,16 +5,18 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::differing::Differing;
+use super::enforced::{self, Enforced, Known};
 use super::profile::Declared;
 use crate::audit;
 use crate::container::ContainerId;
 use crate::counters::Counters;
 use crate::denial::{self, Counter};
 use crate::docker::{Container, Engine};
-use crate::kernel::{AlwaysAllowed, SlotNr};
-use crate::procfs::{SeccompMode, SeccompStatus};
+use crate::effective::Comparison;
+use crate::kernel::SlotNr;
 use crate::profile::Runtime;
-use crate::report::view::{ContainerView, EffectiveMode, EffectiveView, ProfileKind, SyscallView, WindowView};
+use crate::report::view::{ContainerView, EffectiveMode, ProfileKind, ProfileView, SyscallView, WindowView};
 use crate::suggest::Evidence;
 use crate::syscall::{Abi, SyscallNr};
 
@@ -28,10 +30,10 @@ pub struct Record {
     pub runtime: Runtime,
     /// Its profile at the latest start.
     pub declared: Declared,
-    /// What `/proc` says about its first process.
-    pub seccomp: Option<SeccompStatus>,
-    /// The kernel's bitmaps of its first filter.
-    pub always_allowed: Option<AlwaysAllowed>,
+    /// The engine as it was when it told of the latest start.
+    pub engine_then: Option<Engine>,
+    /// What the kernel enforces on it, as far as was seen.
+    pub enforced: Enforced,
     /// Counters of slots that were given back.
     finished: Counters,
     /// Counters of the slots it has now, as last read.
@@ -64,8 +66,8 @@ impl Record {
             container: None,
             runtime: Runtime::Runc,
             declared: Declared::Unread,
-            seccomp: None,
-            always_allowed: None,
+            engine_then: None,
+            enforced: Enforced::none(),
             finished: Counters { tallies: BTreeMap::new() },
             live: BTreeMap::new(),
             seen: BTreeMap::new(),
@@ -78,7 +80,7 @@ impl Record {
         }
     }
 
-    /// Its id.
+    /// The engine's id.
     pub const fn id(&self) -> ContainerId {
         self.id
     }
@@ -104,8 +106,8 @@ impl Record {
         self.from_first_call &= from_first_call;
         self.gone_since = None;
         // Another start may have another filter.
-        self.always_allowed = None;
-        self.seccomp = None;
+        self.enforced = Enforced::none();
+        self.engine_then = None;
     }
 
     /// It ran, or runs, without being counted.
@@ -195,10 +197,11 @@ impl Record {
     }
 
     /// What people are shown, syscall by syscall.
-    pub fn view(&self, engine: Option<&Engine>) -> ContainerView {
+    pub fn view(&self, engine: Option<&Engine>, default_replaced: bool, differing: &Differing) -> ContainerView {
         let container = self.container.as_ref();
-        let profile = self.declared.view(container, engine);
-        let mode = self.effective_mode();
+        let profile = self.profile(engine);
+        let comparison = self.comparison(&profile, default_replaced, differing);
+        let mode = self.enforced.mode();
         let confined = match mode {
             EffectiveMode::Filter => Some(true),
             EffectiveMode::None => Some(false),
@@ -219,11 +222,7 @@ impl Record {
             image: container.and_then(|container| container.image.clone()),
             service: container.and_then(|container| container.service.clone()),
             state: self.state(),
-            effective: EffectiveView {
-                mode,
-                filters: self.filter_count(),
-                matches_declared: self.matches_declared(mode),
-            },
+            effective: self.enforced.view(&comparison, &self.declared),
             profile,
             allowed: summary.map(|summary| summary.allowed),
             conditional: summary.map(|summary| summary.conditional),
@@ -242,18 +241,29 @@ impl Record {
         }
     }
 
-    /// Whether the kernel enforces what was declared, as far as can be said: that there is a filter, or none; and which
-    /// calls it always allows, where the bitmap is that of the one filter and not of others stacked on it.
-    fn matches_declared(&self, mode: EffectiveMode) -> Option<bool> {
-        match (&self.declared, mode) {
-            (_, EffectiveMode::Unknown) | (Declared::Unread | Declared::Unreadable, _) => None,
-            (Declared::NoProfile, EffectiveMode::None) => Some(true),
-            (Declared::NoProfile, EffectiveMode::Filter) | (Declared::Profile(_), EffectiveMode::None) => Some(false),
-            (Declared::Profile(active), EffectiveMode::Filter) => {
-                let kernel = self.always_allowed.as_ref().filter(|kernel| kernel.filters == 1)?;
-                Some(active.matches(kernel))
-            }
-        }
+    /// Its declared profile. What the engine's default was called when it started counts, not what it is called now.
+    pub fn profile(&self, engine: Option<&Engine>) -> ProfileView {
+        self.declared.view(self.container.as_ref(), self.engine_then.as_ref().or(engine))
+    }
+
+    /// Its filters against its declared profile.
+    pub fn comparison(&self, profile: &ProfileView, default_replaced: bool, differing: &Differing) -> Comparison {
+        let counters = self.counters();
+        let made = |abi: &Abi| *abi != Abi::NATIVE && counters.tallies.keys().any(|(by, _)| by == abi);
+        let known = Known {
+            container: self.container.as_ref(),
+            declared: &self.declared,
+            profile,
+            foreign_abis: Abi::ALL.into_iter().filter(made).collect(),
+            default_changed: default_replaced,
+        };
+        let sha256 = self.declared.active().map_or("", |active| &active.sha256);
+        enforced::compare(&self.enforced, &known, |_, program| differing.of(sha256, program))
+    }
+
+    /// Whether a container of this name is being started, by its engine's word: the runtime's process waits in it.
+    pub fn is_being_set_up(&self) -> bool {
+        self.state().is_some_and(|state| state == "created")
     }
 
     fn state(&self) -> Option<String> {
@@ -261,21 +271,6 @@ impl Record {
             return Some("removed".to_owned());
         }
         self.container.as_ref().and_then(|container| container.state.clone())
-    }
-
-    /// The kernel's word goes before everything else; a filter seen on its tasks is one too.
-    fn effective_mode(&self) -> EffectiveMode {
-        match self.seccomp.as_ref().map(|status| status.mode) {
-            Some(SeccompMode::Filter | SeccompMode::Strict) => EffectiveMode::Filter,
-            Some(SeccompMode::Disabled) => EffectiveMode::None,
-            None if self.always_allowed.is_some() => EffectiveMode::Filter,
-            None => EffectiveMode::Unknown,
-        }
-    }
-
-    fn filter_count(&self) -> Option<u32> {
-        let told = self.seccomp.as_ref().and_then(|status| status.filters);
-        told.or_else(|| self.always_allowed.as_ref().map(|filter| filter.filters))
     }
 
     fn rows(
@@ -348,7 +343,7 @@ mod tests {
         for (second, calls) in [(10, 1), (20, 2), (30, 2)] {
             record.counted(SlotNr(0), counters(calls), at(second));
         }
-        let view = record.view(None);
+        let view = record.view(None, false, &Differing::new(tokio::sync::mpsc::channel(1).0));
         let rows = view.syscalls.unwrap();
         assert_eq!((rows[0].first_seen, rows[0].last_seen), (Some(at(10)), Some(at(20))));
     }

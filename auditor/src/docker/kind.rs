@@ -69,20 +69,34 @@ pub fn profile_kind(container: Option<&Container>, engine: Option<&Engine>, bund
     }
 }
 
-/// Reads `name=seccomp,profile=...` of `docker info`. Docker 20 says `default` for its own profile, later ones
-/// `builtin`; a path is the engine's `--seccomp-profile`. No such line: the kernel has no seccomp.
 fn engine_default(engine: Option<&Engine>) -> EngineDefault {
-    let Some(engine) = engine else { return EngineDefault::Unknown };
-    if engine.security_options.is_empty() {
-        return EngineDefault::Unknown;
-    }
-    let line = engine.security_options.iter().find_map(|option| option.strip_prefix("name=seccomp"));
-    match line.map(|rest| rest.strip_prefix(",profile=").unwrap_or("")) {
-        None | Some("unconfined") => EngineDefault::Unconfined,
-        Some("default" | "builtin") => EngineDefault::Builtin,
-        // Engines before 1.13 did not name it.
-        Some("") => EngineDefault::Unknown,
+    match engine.and_then(Engine::seccomp_default) {
+        None => EngineDefault::Unknown,
+        Some("unconfined") => EngineDefault::Unconfined,
+        Some("builtin") => EngineDefault::Builtin,
         Some(_) => EngineDefault::Replaced,
+    }
+}
+
+impl Engine {
+    /// What it calls the profile of containers that ask for nothing: `builtin`, `unconfined`, or the path of its own
+    /// `--seccomp-profile`. `None`: it does not say.
+    ///
+    /// Reads `name=seccomp,profile=...` of `docker info`. Docker 20 says `default` for its own profile, later ones
+    /// `builtin`. No such line: the kernel has no seccomp.
+    #[must_use]
+    pub fn seccomp_default(&self) -> Option<&str> {
+        if self.security_options.is_empty() {
+            return None;
+        }
+        let line = self.security_options.iter().find_map(|option| option.strip_prefix("name=seccomp"));
+        match line.map(|rest| rest.strip_prefix(",profile=").unwrap_or("")) {
+            None => Some("unconfined"),
+            Some("default" | "builtin") => Some("builtin"),
+            // Engines before 1.13 did not name it.
+            Some("") => None,
+            Some(other) => Some(other),
+        }
     }
 }
 

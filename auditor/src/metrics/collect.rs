@@ -147,6 +147,10 @@ fn gauges(sheet: &mut Sheet, owner: &Owner, container: &ContainerView) {
     set(def::MISMATCH, container.effective.matches_declared.map(|same| flag(!same)));
     set(def::OBSERVATION_START, container.window.since.map(|since| since.as_duration().as_secs_f64()));
     set(def::OBSERVATION_COMPLETE, Some(flag(container.window.complete)));
+    for reason in container.effective.reasons.iter().filter(|reason| reason.alarming) {
+        let [name, image] = owner.clone();
+        sheet.set(def::MISMATCH_REASON, vec![name, image, reason.reason.clone()], 1.0);
+    }
 }
 
 /// The calls of one owner.

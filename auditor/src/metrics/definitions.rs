@@ -69,6 +69,8 @@ definitions! {
         "System calls of the native ABI that the profile allows and the container has not made.";
     MISMATCH = Gauge "auditor_seccomp_profile_mismatch" CONTAINER,
         "Whether the filter in the kernel differs from the declared profile (1) or is as declared (0).";
+    MISMATCH_REASON = Gauge "auditor_seccomp_profile_mismatch_reason" &["name", "image", "reason"],
+        "Always 1; one series for each reason why the filter in the kernel differs from the declared profile (auditor filter explains them).";
     OBSERVATION_START = Gauge "auditor_observation_start_timestamp_seconds" CONTAINER,
         "When counting of the container began, in seconds since the epoch.";
     OBSERVATION_COMPLETE = Gauge "auditor_observation_complete" CONTAINER,

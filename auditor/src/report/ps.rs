@@ -1,5 +1,6 @@
 //! `auditor ps`: containers at a glance.
 
+use crate::report::escape::printable;
 use crate::report::table::{Align, Paint, Style, Table};
 use crate::report::view::{ContainerView, EffectiveMode, ProfileKind};
 
@@ -68,17 +69,25 @@ fn is_enforced(view: &ContainerView) -> bool {
         && view.effective.mode != EffectiveMode::None
 }
 
-/// The kind, marked where the kernel enforces something else.
+/// The kind, and where the kernel enforces something else, why.
 fn profile(view: &ContainerView) -> String {
     let kind = view.profile.kind.as_str();
-    if view.effective.matches_declared == Some(false) { format!("{kind}!") } else { kind.to_owned() }
+    if view.effective.matches_declared != Some(false) {
+        return kind.to_owned();
+    }
+    let mut reasons = view.effective.reasons.iter().filter(|reason| reason.alarming);
+    match (reasons.next(), reasons.count()) {
+        (None, _) => format!("{kind}!"),
+        (Some(first), 0) => format!("{kind}! {}", printable(&first.reason)),
+        (Some(first), more) => format!("{kind}! {} +{more}", printable(&first.reason)),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::golden::assert_recorded;
-    use crate::report::view::sample;
+    use crate::report::view::{ReasonView, sample};
 
     fn containers() -> Vec<ContainerView> {
         let mut web = sample(&"ab".repeat(32), "nginx:1.22");
@@ -87,6 +96,13 @@ mod tests {
         let mut evil = sample(&"cd".repeat(32), "registry.example.org/a/very/long/path/to/an/image/that/never/ends:1");
         evil.name = Some("\x1b[2Jevil\n".to_owned());
         evil.effective.matches_declared = Some(false);
+        let reason = |reason: &str, alarming| ReasonView {
+            reason: reason.to_owned(),
+            alarming,
+            text: format!("in words: {reason}"),
+        };
+        evil.effective.reasons =
+            vec![reason("stacked-filter", true), reason("default-changed", true), reason("runtime-stub", false)];
         let mut bare = sample(&"ef".repeat(32), "busybox");
         (bare.name, bare.image, bare.state) = (None, None, None);
         bare.profile.kind = ProfileKind::Unknown;

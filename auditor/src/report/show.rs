@@ -6,6 +6,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use crate::report::escape::printable;
 use crate::report::ps::{text, time};
 use crate::report::table::{Align, Paint, Style, Table, wrapped};
 use crate::report::view::{ContainerView, EffectiveMode, ProfileKind, ProfileSource, SyscallView, VerdictKind};
@@ -69,6 +70,9 @@ fn header(view: &ContainerView, rows: &[SyscallView], style: &Style) -> String {
     line("PROFILE", if loose { Paint::Yellow } else { Paint::Plain }, &profile(view, style));
     let (paint, filter) = filter(view);
     line("FILTER", paint, &filter);
+    for reason in view.effective.reasons.iter().filter(|reason| reason.alarming) {
+        line("", Paint::Yellow, &format!("{}: {}", printable(&reason.reason), printable(&reason.text)));
+    }
     let window = window(view);
     line("WINDOW", if view.window.complete { Paint::Plain } else { Paint::Yellow }, &window);
     line("SYSCALLS", Paint::Plain, &usage(view));

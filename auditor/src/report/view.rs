@@ -111,8 +111,22 @@ pub struct EffectiveView {
     pub mode: EffectiveMode,
     /// How many filters are stacked on the container's first process (`Seccomp_filters:` in `/proc/PID/status`).
     pub filters: Option<u32>,
-    /// Whether the kernel's always-allowed bitmap is what the declared profile says.
+    /// Whether the kernel enforces what was declared.
     pub matches_declared: Option<bool>,
+    /// Why not, or why it only looks otherwise.
+    #[serde(default)]
+    pub reasons: Vec<ReasonView>,
+}
+
+/// A reason why what is enforced is not what was declared, or only looks so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReasonView {
+    /// For scripts: `stacked-filter`, `unfiltered-task`, ... (see [`crate::effective::Reason::as_str`]).
+    pub reason: String,
+    /// Whether somebody should look at it.
+    pub alarming: bool,
+    /// For people: one sentence.
+    pub text: String,
 }
 
 /// Whether the container's tasks have a filter.
@@ -202,7 +216,12 @@ pub(crate) fn sample(id: &str, image: &str) -> ContainerView {
             default_action: Some("SCMP_ACT_ERRNO".to_owned()),
             default_errno: Some(1),
         },
-        effective: EffectiveView { mode: EffectiveMode::Filter, filters: Some(1), matches_declared: Some(true) },
+        effective: EffectiveView {
+            mode: EffectiveMode::Filter,
+            filters: Some(1),
+            matches_declared: Some(true),
+            reasons: Vec::new(),
+        },
         allowed: Some(334),
         conditional: Some(4),
         denied: Some(46),

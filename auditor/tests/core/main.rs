@@ -4,6 +4,7 @@
 mod audit;
 mod denial;
 mod docker_default;
+mod effective;
 mod evaluate;
 mod filter;
 mod filters;
