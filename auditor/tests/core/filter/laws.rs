@@ -47,7 +47,7 @@ fn tests() -> impl Strategy<Value = Vec<(Test, u32)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
     fn what_was_read_is_written_again(program in program()) {
@@ -58,7 +58,7 @@ proptest! {
     fn analysis_says_what_a_run_gives(stack in vec(program(), 1..3), arguments in vec(args(), 32)) {
         let (abi, nr) = CALL;
         let stack = Stack(stack);
-        let mut diagrams = Diagrams::new();
+        let mut diagrams = Diagrams::with_limit(1 << 14);
         let diagram = match stack.analyze(&mut diagrams, abi, nr) {
             Ok(diagram) => diagram,
             Err(Unknown::TooComplex(_)) => return Err(TestCaseError::reject("too complex")),
