@@ -162,11 +162,9 @@ fn divide(diagrams: &mut Diagrams, a: &Bits, b: &Bits) -> Result<Bits, TooComple
     let mut quotient = [FALSE; 32];
     let mut rest = [FALSE; 32];
     for at in (0..32).rev() {
-        // The rest is below the divisor, and with one more bit has 33.
-        let over = rest[31];
+        // It never has more bits than were taken from the dividend, so none is lost.
         rest = array::from_fn(|bit| if bit == 0 { a[at] } else { rest[bit - 1] });
         let (less, fits) = subtract(diagrams, &rest, b)?;
-        let fits = diagrams.or(over, fits)?;
         quotient[at] = fits;
         for (bit, less) in rest.iter_mut().zip(less) {
             *bit = diagrams.choose(fits, less, *bit)?;
