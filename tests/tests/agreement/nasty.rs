@@ -190,7 +190,21 @@ fn complete() -> Vec<(String, Vec<Instruction>)> {
     let mut far = vec![stmt(LOAD, ARG0), jump(EQUAL, 1, 255, 254)];
     far.extend((0..254).map(|_| stmt(RETURN, 0)));
     far.extend([stmt(RETURN, ERRNO | 11), stmt(RETURN, ERRNO | 12)]);
+    let kept = vec![
+        stmt(LOAD, ARG0),
+        stmt(0x02, 7),
+        stmt(0x61, 7),
+        stmt(LOAD, ARG1),
+        jump(EQUAL, 5, 0, 2),
+        stmt(0x60, 7),
+        jump(EQUAL, 7, 2, 3),
+        jump(0x1d, 0, 0, 2),
+        stmt(RETURN, ERRNO | 8),
+        stmt(RETURN, ERRNO | 9),
+        stmt(RETURN, ALLOW),
+    ];
     for (name, body) in [
+        ("what is kept over jumps", kept),
         ("an argument and its negation", [&negation[..], &ends].concat()),
         ("an action by argument", vec![stmt(LOAD, ARG0), stmt(AND, 7), stmt(0x64, 16), stmt(RETURN_A, 0)]),
         ("an unknown action by argument", vec![stmt(LOAD, ARG0_HIGH), stmt(AND, 0x8001_0001), stmt(RETURN_A, 0)]),
