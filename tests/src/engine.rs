@@ -17,6 +17,13 @@ use crate::process::{Guarded, Ward, built, wait_for};
 /// The other runtime, as the option `--runtime` has it.
 pub const CRUN: &str = "--runtime=crun";
 
+/// The same with runc, for what needs a word with the runtime: see [`LISTENER`].
+pub const RUNC: &str = "--runtime=limited-runc";
+
+/// The variable of a container's environment that has the socket of its supervisor, to which the runtime sends the
+/// filter's listener.
+pub const LISTENER: &str = "AUDITOR_TEST_LISTENER";
+
 /// The runtimes of an engine besides runc, and the programs behind them, which work also where root lacks something.
 const RUNTIMES: [(&str, &str); 2] = [(LIMITED, "limited-runc"), ("crun", "limited-crun")];
 

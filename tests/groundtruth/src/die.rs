@@ -16,6 +16,14 @@ pub struct Deaths {
     pub victims: u64,
     /// With other threads in the process: they die too (`KILL_PROCESS`), or live on (`KILL_THREAD`).
     pub company: bool,
+    /// By a filter that is there already: the container's.
+    pub given: bool,
+}
+
+impl Deaths {
+    fn install(&self, rule: &Rule) -> Result<()> {
+        if self.given { Ok(()) } else { install(std::slice::from_ref(rule), Reach::Thread) }
+    }
 }
 
 /// Threads of a process that die at one moment, the first one among them.
@@ -58,27 +66,26 @@ pub fn run(deaths: Deaths, calls: &[Call], table: Table) -> Result<()> {
         let rule = Rule { abi: call.abi, nr: call.nr, arg: None, action: deaths.action, text: String::new() };
         if deaths.company && deaths.action == Action::KillThread {
             for _ in 0..deaths.victims {
-                thread_dies(&rule, call, table)?;
+                thread_dies(&rule, deaths, call, table)?;
             }
         } else {
             for _ in 0..deaths.victims {
-                process_dies(&rule, call, deaths.company, table)?;
+                process_dies(&rule, call, deaths, table)?;
             }
         }
     }
     Ok(())
 }
 
-fn process_dies(rule: &Rule, call: Call, company: bool, table: Table) -> Result<()> {
+fn process_dies(rule: &Rule, call: Call, deaths: Deaths, table: Table) -> Result<()> {
     // SAFETY: this process has one thread here, so the child may do anything.
     let child = unsafe { libc::fork() };
     if child == 0 {
         no_core_file();
-        if company {
+        if deaths.company {
             std::thread::spawn(|| std::thread::sleep(std::time::Duration::from_secs(60)));
         }
-        let outcome = install(std::slice::from_ref(rule), Reach::Thread);
-        if outcome.is_ok() {
+        if deaths.install(rule).is_ok() {
             table.issued(call.abi, call.nr, true, Fate::Signalled, 1);
             raw::call(call.abi, call.nr, call.arg);
         }
@@ -110,6 +117,7 @@ fn expect_sigsys(child: i32) -> Result<()> {
 
 struct Victim<'a> {
     rule: &'a Rule,
+    deaths: Deaths,
     call: Call,
     table: Table,
 }
@@ -117,7 +125,7 @@ struct Victim<'a> {
 extern "C" fn victim(context: *mut libc::c_void) -> *mut libc::c_void {
     // SAFETY: the creator waits for this thread's end, and keeps the context until then.
     let victim = unsafe { &*context.cast::<Victim<'_>>() };
-    if install(std::slice::from_ref(victim.rule), Reach::Thread).is_ok() {
+    if victim.deaths.install(victim.rule).is_ok() {
         victim.table.issued(victim.call.abi, victim.call.nr, true, Fate::ThreadKilled, 1);
         raw::call(victim.call.abi, victim.call.nr, victim.call.arg);
     }
@@ -125,9 +133,9 @@ extern "C" fn victim(context: *mut libc::c_void) -> *mut libc::c_void {
     context
 }
 
-fn thread_dies(rule: &Rule, call: Call, table: Table) -> Result<()> {
+fn thread_dies(rule: &Rule, deaths: Deaths, call: Call, table: Table) -> Result<()> {
     // The standard library's threads cannot be joined after such a death; the C library's can.
-    let mut context = Victim { rule, call, table };
+    let mut context = Victim { rule, deaths, call, table };
     let mut thread = 0;
     let mut result = ptr::null_mut();
     // SAFETY: the context outlives the thread, which is waited for.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! groundtruth work [OPTION...] CALL...      loops, threads, processes, programs, signals; perhaps under filters
-//! groundtruth die ACTION VICTIMS [company] CALL...     kill_process, kill_thread, trap
+//! groundtruth die ACTION VICTIMS [company] [given] CALL...     kill_process, kill_thread, trap
 //! groundtruth die_together PROCESSES CALL       kill_thread for all threads of each process at one moment
 //! groundtruth supervise errno:N|value:N|continue CALL...
 //! groundtruth trace emulate|cancel|skip|pass|lapse|abandon CALL...
@@ -13,6 +13,7 @@
 //! groundtruth hold LENGTH,... [LENGTH,...]...  puts filters on itself and on threads, and sleeps
 //! groundtruth churn MILLISECONDS            starts and ends processes with filters of their own
 //! groundtruth dump TID                      prints a thread's filters as ptrace has them
+//! groundtruth listen SOCKET ANSWER          answers for a container, whose runtime sends its listener to the socket
 //! groundtruth none                          does nothing
 //! groundtruth under RULE... -- PROGRAM ARG...    becomes the program, under a filter
 //! groundtruth programs                      the ids of the eBPF programs that the kernel has
@@ -49,7 +50,6 @@ use anyhow::{Context as _, Result, bail};
 use crate::die::Deaths;
 use crate::filter::{Action, Reach, Rule, install};
 use crate::raw::Abi;
-use crate::supervise::Answer;
 use crate::table::Table;
 use crate::traced::Tracing;
 use crate::work::{Call, Work};
@@ -105,6 +105,10 @@ fn run(args: &[String]) -> Result<()> {
     if scenario == "under" {
         return under(args);
     }
+    if scenario == "listen" {
+        let [socket, answer] = args else { bail!("listen SOCKET ANSWER") };
+        return supervise::listen(socket.as_ref(), answer.parse()?);
+    }
     if scenario == "programs" {
         return list_programs();
     }
@@ -116,23 +120,15 @@ fn run(args: &[String]) -> Result<()> {
             die::run_together(processes.parse()?, call.parse()?, table)?;
         }
         "die" => {
-            let [action, victims, rest @ ..] = args else { bail!("die ACTION VICTIMS [company] CALL...") };
-            let (company, calls) = match rest.split_first() {
-                Some((first, calls)) if first == "company" => (true, calls),
-                _ => (false, rest),
-            };
+            let [action, victims, rest @ ..] = args else { bail!("die ACTION VICTIMS [company] [given] CALL...") };
+            let (company, rest) = without(rest, "company");
+            let (given, calls) = without(rest, "given");
             let action = format!("0={action}").parse::<Rule>()?.action;
-            die::run(Deaths { action, victims: victims.parse()?, company }, &parse_calls(calls)?, table)?;
+            die::run(Deaths { action, victims: victims.parse()?, company, given }, &parse_calls(calls)?, table)?;
         }
         "supervise" => {
             let (answer, calls) = args.split_first().context("no answer named")?;
-            let answer = match answer.split_once(':') {
-                Some(("errno", errno)) => Answer::Errno(errno.parse()?),
-                Some(("value", value)) => Answer::Value(value.parse()?),
-                None if answer == "continue" => Answer::Continue,
-                _ => bail!("unknown answer {answer}"),
-            };
-            supervise::run(answer, &parse_calls(calls)?, table)?;
+            supervise::run(answer.parse()?, &parse_calls(calls)?, table)?;
         }
         "trace" => {
             let (how, calls) = args.split_first().context("no way of tracing named")?;
@@ -158,6 +154,14 @@ fn run(args: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// A word that may come first, and the rest.
+fn without<'a>(args: &'a [String], word: &str) -> (bool, &'a [String]) {
+    match args.split_first() {
+        Some((first, rest)) if first == word => (true, rest),
+        _ => (false, args),
+    }
+}
+
 fn parse_calls(args: &[String]) -> Result<Vec<Call>> {
     args.iter().map(|arg| arg.parse()).collect()
 }
@@ -173,6 +177,7 @@ fn parse_work(args: &[String]) -> Result<Work> {
         let number = || value.parse::<u64>().with_context(|| format!("a number in {arg}"));
         match name {
             "filter" => work.rules.push(value.parse()?),
+            "given" => work.given.push(value.parse()?),
             "tsync" => work.tsync = true,
             "threads" => work.threads = usize::try_from(number()?)?,
             "forks" => work.forks = number()?,

@@ -1,8 +1,12 @@
 //! `SECCOMP_RET_USER_NOTIF`: a supervisor decides, in the kernel's place or with it.
 
+use std::os::fd::AsRawFd as _;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::str::FromStr;
 use std::sync::mpsc;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Error, Result, bail};
 
 use crate::filter::{Action, Rule, install_supervised};
 use crate::raw;
@@ -18,6 +22,65 @@ pub enum Answer {
     Value(i64),
     /// Let the kernel do it.
     Continue,
+}
+
+impl FromStr for Answer {
+    type Err = Error;
+
+    /// `errno:N`, `value:N` or `continue`.
+    fn from_str(text: &str) -> Result<Self> {
+        Ok(match text.split_once(':') {
+            Some(("errno", errno)) => Self::Errno(errno.parse()?),
+            Some(("value", value)) => Self::Value(value.parse()?),
+            None if text == "continue" => Self::Continue,
+            _ => bail!("unknown answer {text}"),
+        })
+    }
+}
+
+/// Gets the listener of a container's filter from its runtime, and answers until nobody is left to ask.
+pub fn listen(socket: &Path, answer: Answer) -> Result<()> {
+    let listener = UnixListener::bind(socket).with_context(|| format!("listening at {}", socket.display()))?;
+    let (runtime, _) = listener.accept().context("waiting for the runtime")?;
+    let listener = receive_file(runtime.as_raw_fd())?;
+    drop(runtime);
+    loop {
+        let mut events = libc::pollfd { fd: listener, events: libc::POLLIN, revents: 0 };
+        // SAFETY: one element of ours.
+        if unsafe { libc::poll(&raw mut events, 1, -1) } < 0 {
+            bail!("waiting for a notification: {}", std::io::Error::last_os_error());
+        }
+        if events.revents & libc::POLLIN != 0 {
+            respond(listener, answer)?;
+        } else if events.revents & libc::POLLHUP != 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// One message with one file (`SCM_RIGHTS`). What it says beside, the container's state, is not needed.
+fn receive_file(socket: i32) -> Result<i32> {
+    let mut state = [0_u8; 64 * 1024];
+    // Aligned as the kernel's headers are.
+    let mut control = [0_u64; 8];
+    let mut part = libc::iovec { iov_base: state.as_mut_ptr().cast(), iov_len: state.len() };
+    // SAFETY: zeroed is an empty message.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = size_of_val(&control);
+    // SAFETY: buffers of ours, with their lengths.
+    if unsafe { libc::recvmsg(socket, &raw mut message, libc::MSG_CMSG_CLOEXEC) } < 0 {
+        bail!("hearing the runtime: {}", std::io::Error::last_os_error());
+    }
+    // SAFETY: the message was filled in by the kernel.
+    let header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+    if header.is_null() {
+        bail!("the runtime sent no file");
+    }
+    // SAFETY: the first header of such a message is whole, and its data is a file's number.
+    Ok(unsafe { libc::CMSG_DATA(header).cast::<i32>().read_unaligned() })
 }
 
 /// Makes the calls under a supervisor, which answers each of them the same.

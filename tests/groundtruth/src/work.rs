@@ -52,6 +52,8 @@ impl FromStr for Call {
 pub struct Work {
     pub calls: Vec<Call>,
     pub rules: Vec<Rule>,
+    /// Rules of a filter that is there already: the container's.
+    pub given: Vec<Rule>,
     pub threads: usize,
     /// Installs the rules on all threads halfway, each having made its calls once without them.
     pub tsync: bool,
@@ -145,7 +147,8 @@ impl Work {
             let same_arg = rule.arg.is_none_or(|arg| i64::from(arg) == call.arg & 0xffff_ffff);
             rule.abi == call.abi && rule.nr == call.nr && same_arg
         };
-        match self.rules.iter().find(applies).map(|rule| rule.action).filter(|_| own_filter) {
+        let given = self.given.iter().find(applies);
+        match given.or_else(|| self.rules.iter().find(applies).filter(|_| own_filter)).map(|rule| rule.action) {
             None | Some(Action::Allow | Action::Log) => Fate::Reached,
             // Without a tracer a RET_TRACE is an ENOSYS.
             Some(Action::Errno(_) | Action::Trace) => Fate::Errno,
@@ -287,7 +290,7 @@ impl Programs {
     fn new(work: &Work, table: Table, own_filter: bool) -> Result<Self> {
         let mut args = vec!["groundtruth".to_owned(), "child".to_owned(), table.fd().to_string()];
         args.push((own_filter || work.tsync).to_string());
-        for rule in &work.rules {
+        for rule in work.rules.iter().chain(&work.given) {
             let fate =
                 work.fate(&Call { abi: rule.abi, nr: rule.nr, arg: rule.arg.unwrap_or(0).into(), count: 1 }, true);
             if fate == Fate::Signalled && work.execs > 0 {
@@ -295,6 +298,7 @@ impl Programs {
             }
         }
         args.extend(work.rules.iter().map(|rule| format!("--filter={}", rule.text)));
+        args.extend(work.given.iter().map(|rule| format!("--given={}", rule.text)));
         args.extend(
             work.calls.iter().map(|call| format!("{}:{}@{}*{}", call.abi.as_str(), call.nr, call.arg, call.count)),
         );

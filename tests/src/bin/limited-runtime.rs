@@ -12,7 +12,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Error, Result};
 use serde_json::Value;
-use tests::engine::missing_capabilities;
+use tests::engine::{LISTENER, missing_capabilities};
 
 fn main() -> Result<()> {
     let mut args = std::env::args_os();
@@ -42,9 +42,21 @@ fn main() -> Result<()> {
                 _ => true,
             });
         }
+        if let Some(socket) = listener_of(&spec)
+            && let Some(seccomp) = spec.pointer_mut("/linux/seccomp").and_then(Value::as_object_mut)
+        {
+            seccomp.insert("listenerPath".to_owned(), socket.into());
+        }
         fs::write(&file, spec.to_string()).with_context(|| format!("writing {}", file.display()))?;
     }
     Err(Error::new(Command::new(&runtime).args(args).exec()).context(format!("running {runtime}")))
+}
+
+/// Where the supervisor of a container listens: Docker's profiles have no word for it, so it is in the environment.
+fn listener_of(spec: &Value) -> Option<String> {
+    let environment = spec.pointer("/process/env")?.as_array()?;
+    let value = environment.iter().find_map(|entry| entry.as_str()?.strip_prefix(LISTENER)?.strip_prefix('='));
+    value.map(str::to_owned)
 }
 
 /// Whether there is a controller of block I/O; in one version 2 hierarchy it may be missing.
