@@ -67,6 +67,15 @@ impl Prometheus {
         }
     }
 
+    /// What a dashboard's `label_values(selector, label)` offers, by the request that Grafana makes for it.
+    pub fn label_values(&self, selector: &str, label: &str) -> Result<Vec<String>> {
+        let path = format!("/api/v1/label/{label}/values?match[]={}", encode(selector));
+        let answer = http::get(self.address, &path)?;
+        let body: Value = serde_json::from_str(&answer.body).with_context(|| format!("parsing {}", answer.body))?;
+        let values = body["data"].as_array().with_context(|| format!("label_values({selector}, {label}): {body}"))?;
+        Ok(values.iter().filter_map(|value| value.as_str().map(str::to_owned)).collect())
+    }
+
     /// The queries of the alert rules that it loaded, by the rules' names.
     pub fn rules(&self) -> Result<Vec<(String, String)>> {
         let answer = http::get(self.address, "/api/v1/rules")?;

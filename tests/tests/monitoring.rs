@@ -93,6 +93,38 @@ fn prometheus_has_the_numbers_of_show() -> Result<()> {
     Ok(())
 }
 
+/// The lists to choose from above the dashboard, each with what was chosen in those before it.
+fn variables_offer_what_there_is(dashboard: &Value, prometheus: &Prometheus) -> Result<()> {
+    let mut offered = Vec::new();
+    let mut chosen: Vec<(String, String)> = Vec::new();
+    for variable in dashboard["templating"]["list"].as_array().context("no variables")? {
+        if variable["type"] != "query" {
+            continue;
+        }
+        let name = variable["name"].as_str().context("a variable without a name")?;
+        let query = variable["query"]["query"].as_str().or_else(|| variable["query"].as_str());
+        let query = query.with_context(|| format!("${name} has no query"))?;
+        ensure!(variable["definition"] == query, "${name}: what is shown is not what is asked");
+        let inner = query.strip_prefix("label_values(").and_then(|rest| rest.strip_suffix(')'));
+        let (selector, label) = inner.and_then(|inner| inner.rsplit_once(", ")).with_context(|| query.to_owned())?;
+        let mut selector = selector.to_owned();
+        for (name, value) in &chosen {
+            selector = selector.replace(name, value);
+        }
+        ensure!(!selector.contains('$'), "${name}: unknown variable in {selector}");
+        let values = prometheus.label_values(&selector, label)?;
+        ensure!(!values.is_empty(), "${name}: {selector} offers nothing");
+        chosen.push((format!("${name}"), values[0].clone()));
+        offered.push((name.to_owned(), values));
+    }
+    let of = |name: &str| offered.iter().find(|(variable, _)| variable == name).map(|(_, values)| values.clone());
+    ensure!(of("job").is_some_and(|jobs| jobs == ["auditor"]), "{offered:?}");
+    ensure!(of("instance").is_some_and(|instances| instances.len() == 1), "{offered:?}");
+    let containers = of("container").context("no containers to choose from")?;
+    ensure!(["busy", "free"].iter().all(|name| containers.iter().any(|value| value == name)), "{offered:?}");
+    Ok(())
+}
+
 #[test]
 fn every_query_of_the_dashboard_and_of_the_rules_finds_data() -> Result<()> {
     let stage = Stage::new(CgroupMode::Unified)?;
@@ -131,6 +163,8 @@ fn every_query_of_the_dashboard_and_of_the_rules_finds_data() -> Result<()> {
         });
         series.with_context(|| format!("{place}: {query}"))?;
     }
+
+    variables_offer_what_there_is(&dashboard, &prometheus)?;
 
     for (alert, state) in [("SeccompDenials", "firing"), ("ContainerWithoutSeccomp", "pending")] {
         let query = format!("ALERTS{{alertname=\"{alert}\", alertstate=\"{state}\"}}");

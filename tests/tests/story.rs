@@ -15,6 +15,7 @@ use tests::stage::Stage;
 const MKDIR: u64 = 83;
 const PTRACE: u64 = 101;
 const PERSONALITY: u64 = 135;
+const CLONE: u64 = 56;
 
 fn native(nr: u64) -> Key {
     ("x86_64".to_owned(), nr)
@@ -92,18 +93,32 @@ fn strace_fails_without_ptrace_and_the_denial_says_why(stage: &Stage) -> Result<
     Ok(())
 }
 
-/// 4. For the same program `strace -c` and `auditor show` have the same calls and the same errors.
+/// 4. For the same program `strace -c` and `auditor show` have the same calls and errors, with a filter and without.
 fn show_agrees_with_strace(stage: &Stage) -> Result<()> {
+    agrees_with_strace(stage, &[])?;
+    // What `ls -l` asks of every file, and then does without.
+    agrees_with_strace(stage, &["192=errno:95", "191=errno:95"])
+}
+
+/// Calls and errors by name. A call that a filter refuses is an error to strace, and a denial to us.
+type Calls = BTreeMap<String, (u64, u64)>;
+
+fn agrees_with_strace(stage: &Stage, rules: &[&str]) -> Result<()> {
+    let groundtruth = groundtruth::program()?.display().to_string();
     let line = ["/bin/ls", "-lR", "/etc/apt", "/nonexistent"];
+    let under = [&[groundtruth.as_str(), "under"][..], rules, &["--"]].concat();
+    let under = if rules.is_empty() { &[] } else { &under[..] };
     stage.engine.client(["run", "--detach", "--name", "listing", BUSYBOX, "/bin/busybox", "sleep", "1000"])?;
     let nested = stage.engine.cgroup("listing")?.join("program");
     std::fs::create_dir(&nested).with_context(|| format!("making {}", nested.display()))?;
     let procs = nested.join("cgroup.procs").display().to_string();
     // The container sleeps: what grows is the program's alone.
-    let before = unfiltered(&stage.auditor.show("listing")?)?;
-    let entered = Command::new(groundtruth::program()?).args(["enter", &procs]).args(line).output()?;
+    let before = calls_of_all(&stage.auditor.show("listing")?)?;
+    let enter = [under, &[groundtruth.as_str(), "enter", &procs], &line].concat();
+    let entered = Command::new(enter[0]).args(&enter[1..]).output()?;
     assert_eq!(entered.status.code(), Some(2), "{}", String::from_utf8_lossy(&entered.stderr));
-    let mut counted = unfiltered(&stage.auditor.show("listing")?)?;
+    let shown = stage.auditor.show("listing")?;
+    let mut counted = calls_of_all(&shown)?;
     stage.engine.client(["rm", "--force", "listing"])?;
     for (name, (calls, errors)) in before {
         let row = counted.entry(name).or_default();
@@ -115,11 +130,12 @@ fn show_agrees_with_strace(stage: &Stage) -> Result<()> {
 
     let report = tempfile::NamedTempFile::new()?;
     let path = report.path().display().to_string();
+    let strace = program("strace")?.display().to_string();
+    let trace = [under, &[strace.as_str(), "-c", "-w", "-U", "calls,errors,name", "-o", &path], &line].concat();
     // Without an environment, as above: the program must meet the same world.
-    let options = ["-c", "-w", "-U", "calls,errors,name", "-o", &path];
-    Command::new(program("strace")?).env_clear().args(options).args(line).output()?;
+    Command::new(trace[0]).env_clear().args(&trace[1..]).output()?;
     let report = std::fs::read_to_string(&path)?;
-    let mut traced = BTreeMap::new();
+    let mut traced = Calls::new();
     for row in report.lines() {
         let fields: Vec<&str> = row.split_whitespace().collect();
         let (calls, errors, name) = match fields.as_slice() {
@@ -136,17 +152,21 @@ fn show_agrees_with_strace(stage: &Stage) -> Result<()> {
     traced.remove("exit_group");
     assert!(traced.len() > 10, "{report}");
     assert_eq!(counted, traced, "(calls, errors): auditor's, and strace's");
+    let refused: u64 = rows(&shown)?.values().map(|row| row.denied).sum();
+    assert_eq!(refused > 0, !rules.is_empty(), "{refused} refused");
     Ok(())
 }
 
-/// Calls and errors of tasks without a filter, by name.
-fn unfiltered(shown: &Value) -> Result<BTreeMap<String, (u64, u64)>> {
+/// Calls and errors of all tasks, with a filter and without one.
+fn calls_of_all(shown: &Value) -> Result<Calls> {
     let list = shown["syscalls"].as_array().context("no syscalls")?;
-    let mut calls = BTreeMap::new();
+    let mut calls = Calls::new();
     for row in list {
         let number = |key: &str| row[key].as_u64().with_context(|| format!("no {key} in {row}"));
         let name = row["name"].as_str().context("no name")?.to_owned();
-        calls.insert(name, (number("unfiltered_calls")?, number("unfiltered_errors")?));
+        let made = number("calls")? + number("unfiltered_calls")? + number("denied")?;
+        let failed = number("errors")? + number("unfiltered_errors")? + number("denied")?;
+        calls.insert(name, (made, failed));
     }
     Ok(calls)
 }
@@ -166,10 +186,7 @@ fn kinds_are_right_and_conditions_are_not_unused(stage: &Stage) -> Result<()> {
     let shown = kind("mighty", &options.iter().map(String::as_str).collect::<Vec<_>>())?;
     assert_eq!((&shown["profile"]["kind"], &shown["effective"]["mode"]), (&"privileged".into(), &"none".into()));
 
-    // Asking for the personality is allowed, changing it to STICKY_TIMEOUTS and the like is not.
-    stage.groundtruth("persons", &[], &["work", "135@4294967295*3", "135@67108864*2"])?;
-    let row = &stage.auditor.rows("persons")?[&native(PERSONALITY)];
-    assert_eq!((row.calls, row.denied, row.verdict.as_str(), row.errno), (3, 2, "conditional", Some(1)), "{row:?}");
+    conditions_split_one_call(stage)?;
 
     let dir = tempfile::tempdir()?;
     let mut profile = profile::default_profile(&stage.engine)?;
@@ -191,6 +208,31 @@ fn kinds_are_right_and_conditions_are_not_unused(stage: &Stage) -> Result<()> {
     assert!(shown["conditional"].as_u64().is_some_and(|count| count >= 2), "{}", shown["conditional"]);
     let unused = count(&rows, |row| row.verdict == "allowed" && row.calls == 0);
     assert_eq!(shown["unused"].as_u64(), Some(unused));
+    Ok(())
+}
+
+/// The default profile allows five personalities and no other, and `clone` without new namespaces: of one call some are
+/// counted and some denied, each as often as it was made.
+fn conditions_split_one_call(stage: &Stage) -> Result<()> {
+    let allowed = ["135@4294967295*3", "135@0*2", "135@8*4", "135@131072", "135@131080*2"];
+    let refused = ["135@67108864*2", "135@1*5", "135@262144*3"];
+    stage.groundtruth("persons", &[], &[&["work"][..], &allowed, &refused].concat())?;
+    let row = &stage.auditor.rows("persons")?[&native(PERSONALITY)];
+    assert_eq!((row.calls, row.denied, row.verdict.as_str(), row.errno), (12, 10, "conditional", Some(1)), "{row:?}");
+
+    // CLONE_NEWUSER, CLONE_NEWNS and CLONE_NEWPID, each with SIGCHLD.
+    let refused = ["56@268435473*5", "56@131089*2", "56@536870929"];
+    let mut rows = Vec::new();
+    for (name, ways, calls) in [("alone", &["work"][..], &["124"][..]), ("clones", &["work", "--clones=6"], &refused)] {
+        let calls = if name == "alone" { calls.to_vec() } else { [calls, &["124"]].concat() };
+        stage.groundtruth(name, &[], &[ways, &calls].concat())?;
+        rows.push(stage.auditor.rows(name)?[&native(CLONE)].clone());
+    }
+    let [alone, clones] = &rows[..] else { unreachable!("two containers") };
+    // Each of the six children makes the refused calls as well.
+    let made = (clones.calls - alone.calls, clones.denied - alone.denied, alone.denied);
+    assert_eq!(made, (6, 8 * 7, 0), "{alone:?}, {clones:?}");
+    assert_eq!((clones.verdict.as_str(), clones.errno), ("conditional", Some(1)), "{clones:?}");
     Ok(())
 }
 
