@@ -8,6 +8,7 @@ use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use nix::sys::signal::{SigSet, Signal};
@@ -16,7 +17,7 @@ use teller::{Teller, chapter, claim, shown};
 use tests::auditord::{Auditor, Row, rows};
 use tests::engine::{CgroupMode, Engine};
 use tests::groundtruth::Key;
-use tests::process::built;
+use tests::process::{built, wait_for};
 use tests::{auditord, image, profile};
 
 /// What every container of the story does.
@@ -33,6 +34,10 @@ const CHROOT: u64 = 161;
 /// The daemon counts all containers of the machine. Those of other engines have no name for it, and are not the story's.
 const PS: &str = "auditor ps | grep -E '^ID|busybox'";
 const IMAGE: &str = "busybox";
+
+/// Docker's default profile, as the engine resolved it, and the same without mkdir.
+const DEFAULT: &str = "default.json";
+const NO_MKDIR: &str = "no-mkdir.json";
 
 /// All lines of an output.
 const ALL: usize = usize::MAX;
@@ -72,7 +77,8 @@ impl Story {
         let engine = Engine::start(CgroupMode::Unified)?;
         engine.import_image(image::busybox_tree(&engine)?.path(), IMAGE)?;
 
-        let mut forbidding = profile::default_profile_of(&engine, IMAGE)?;
+        let default = profile::default_profile_of(&engine, IMAGE)?;
+        let mut forbidding = default.clone();
         profile::forbid(&mut forbidding, &["mkdir"]);
 
         println!("Starting `auditor daemon` with its own socket and port. It only watches: no container is changed.\n");
@@ -82,8 +88,10 @@ impl Story {
         let binary = auditord::binary()?;
         let files = binary.ancestors().nth(2).context("the build directory")?.join("demo");
         fs::create_dir_all(&files).with_context(|| format!("making {}", files.display()))?;
-        let no_mkdir = files.join("no-mkdir.json");
-        fs::write(&no_mkdir, forbidding.to_string()).with_context(|| format!("writing {}", no_mkdir.display()))?;
+        for (name, profile) in [(DEFAULT, default), (NO_MKDIR, forbidding)] {
+            let file = files.join(name);
+            fs::write(&file, profile.to_string()).with_context(|| format!("writing {}", file.display()))?;
+        }
         let programs = binary.parent().context("the build directory")?;
         let teller = Teller::new(&[
             format!("export PATH=\"{}:$PATH\"", programs.display()),
@@ -103,10 +111,11 @@ impl Story {
         self.without_mkdir()?;
         let suggestion = self.suggestion(allowed)?;
         self.under_the_suggestion(&suggestion, allowed)?;
+        self.enforced()?;
         self.metrics()?;
         chapter("The end", "The engine, the daemon and the containers go now.");
         println!(
-            "Next: `{}/auditor daemon` as root on your own Docker host, then `auditor ps`, `show` and `suggest` beside it.",
+            "Next: `{}/auditor daemon` as root on your own Docker host, then `auditor ps`, `show`, `denials` and `suggest` beside it.",
             shown(auditord::binary()?.parent().context("the build directory")?)
         );
         Ok(())
@@ -137,7 +146,7 @@ impl Story {
 
     fn without_mkdir(&self) -> Result<()> {
         chapter("2. The profile without mkdir", "The same work under Docker's default profile, mkdir taken out of it.");
-        let output = self.teller.run(&run("denied", &self.files.join("no-mkdir.json"), "sh -c \"$WORK\""), ALL)?.1;
+        let output = self.teller.run(&run("denied", &self.files.join(NO_MKDIR), "sh -c \"$WORK\""), ALL)?.1;
         let (shown, rows) = self.counted("denied")?;
         self.teller.succeed("auditor show denied", 16)?;
         let told = output.matches("Operation not permitted").count() as u64;
@@ -146,6 +155,12 @@ impl Story {
             (told, mkdir.calls, mkdir.denied, mkdir.errno) == (DAYS, 0, DAYS, Some(EPERM))
                 && number(&shown, "denials")? == DAYS,
             &format!("mkdir was tried {told} times; denied {} times, with errno {EPERM}", mkdir.denied),
+        )?;
+        println!("\nWho it was, what it wanted, and what would allow it:");
+        let told = self.teller.succeed("auditor denials denied", ALL)?;
+        claim(
+            told.contains("mkdir(") && told.contains(r#"add {"names":["mkdir"],"action":"SCMP_ACT_ALLOW"}"#),
+            "each denial is explained, with the change of the profile that would allow it",
         )
     }
 
@@ -165,6 +180,9 @@ impl Story {
             names.len() as u64 * 2 < allowed,
             &format!("it allows {} syscalls by name; the default profile allows {allowed}", names.len()),
         )?;
+        let (default, suggested) = (shown(&self.files.join(DEFAULT)), shown(&file));
+        let (narrower, _) = self.teller.run(&format!("auditor profile diff --widened {default} {suggested}"), 12)?;
+        claim(narrower, "it is nowhere wider than the default profile: a pipeline can insist on that")?;
         Ok(file)
     }
 
@@ -203,8 +221,24 @@ impl Story {
         )
     }
 
+    fn enforced(&self) -> Result<()> {
+        chapter("5. What the kernel enforces", "The filter itself, read out of the kernel while the container sleeps.");
+        self.teller.succeed("docker run --detach --name sleeps busybox sleep 1000", ALL)?;
+        let compared = wait_for("the comparison", Duration::from_secs(30), || {
+            Ok((self.auditor.show("sleeps")?["effective"]["reasons"][0]["reason"] == "runtime-stub").then_some(()))
+        });
+        compared.context("the filter was not compared with the profile")?;
+        let filter = self.teller.succeed("auditor filter sleeps mkdir clone mount", ALL)?;
+        claim(
+            filter.contains("ENFORCED  as declared") && filter.contains("allowed if arg0 & 0x7e020000 == 0"),
+            "it is what was declared, call by call and argument by argument",
+        )?;
+        self.teller.succeed("docker rm --force sleeps", ALL)?;
+        Ok(())
+    }
+
     fn metrics(&self) -> Result<()> {
-        chapter("5. For Prometheus", "The same numbers, from the daemon's /metrics.");
+        chapter("6. For Prometheus", "The same numbers, from the daemon's /metrics.");
         let series = "^auditor_(docker_up|seccomp_(denials_total|unused_syscalls).*busybox)";
         let line = format!("busybox wget -q -O - http://{}/metrics | grep -E '{series}'", self.auditor.address());
         let page = self.teller.succeed(&line, ALL)?;
