@@ -5,6 +5,7 @@
 use std::path::Path;
 
 pub mod auditord;
+pub mod bundle;
 pub mod cage;
 pub mod counting;
 pub mod engine;

@@ -221,6 +221,9 @@ fn compared(mut arg: ArgCondition, abi: Abi) -> Option<ArgCondition> {
         arg.value_two = 0;
     } else if arg.value == 0 {
         return None;
+    } else {
+        // Bits outside of the mask are dropped (`_db_node_mask_fixup`).
+        arg.value_two &= arg.value;
     }
     Some(arg)
 }

@@ -104,6 +104,9 @@ fn inspect(text: &[u8], host: &Host, found: &mut Findings) -> Option<Policy> {
         }
     };
     let model = read::read(&document, found)?;
+    if found.has_errors() {
+        return None;
+    }
     rules::check_text(&model, host, found);
     let resolved = resolve::resolve(&model, host, found)?;
     if found.has_errors() {

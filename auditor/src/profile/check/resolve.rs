@@ -306,7 +306,7 @@ fn refused(model: &Model, resolved: &Resolved, host: &Host, found: &mut Findings
                     .to_owned()
             }),
         }
-    } else if let Some(path) = &model.listener_path {
+    } else if let (Some(path), Some(_)) = (&model.listener_path, &profile.listener_path) {
         found.warning("unused-listener", path.at, || {
             "listenerPath: no rule has SCMP_ACT_NOTIFY, so nobody asks the supervisor; remove it".to_owned()
         });

@@ -314,6 +314,14 @@ pub(super) fn check_rules(model: &Model, resolved: &Resolved, host: &Host, found
     }
     for (at, rule) in profile.rules.iter().enumerate() {
         let (origin, path) = (&model.rules[origins[at]], format!("syscalls[{}]", origins[at]));
+        // Whatever is wrong with a rule that counts has been refused by now.
+        for arg in origin.args.iter().filter(|arg| arg.index.is > 5) {
+            found.warning("argument-index-ignored", arg.index.at, || {
+                format!(
+                    "{path}.args: a call has the arguments 0 to 5; runc passes over this rule, else it would refuse it"
+                )
+            });
+        }
         if !counts[at] {
             default_rule(&path, origin, places_stub.is_moved_by(at), found);
             continue;
