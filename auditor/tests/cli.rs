@@ -3,7 +3,7 @@
 
 mod fixture;
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -333,4 +333,94 @@ fn doctor_gives_one_line_a_check_and_says_no_by_its_exit_code() {
     assert_eq!(status("daemon"), "warn");
     let table = run(Path::new(NOWHERE), &["doctor", "--cgroup-root", root]).stdout;
     assert_eq!(table.lines().count(), findings.as_array().unwrap().len() + 1);
+}
+
+/// What a profile's name looks like on the command line.
+fn written(directory: &tempfile::TempDir, name: &str, text: &[u8]) -> String {
+    let file = directory.path().join(name);
+    std::fs::write(&file, text).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+const GOOD: &[u8] =
+    br#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["acct"], "action": "SCMP_ACT_ERRNO"}]}"#;
+
+#[test]
+fn profile_check_needs_no_daemon_and_says_what_it_found_by_its_exit_code() {
+    let directory = tempfile::tempdir().unwrap();
+    let good = written(&directory, "good.json", GOOD);
+    let bad = written(&directory, "bad.json", b"{\n  \"defaultAction\": \"ALLOW\"\n}");
+    let large = written(&directory, "large.json", &vec![b' '; (10 << 20) + 1]);
+    let nowhere = Path::new(NOWHERE);
+    let ran = run(nowhere, &["profile", "check", &good]);
+    assert_eq!((ran.code, ran.stdout, ran.stderr), (0, String::new(), format!("{good}: no findings\n")));
+
+    let ran = run(nowhere, &["profile", "check", &good, &bad]);
+    let line = "2:20: error: defaultAction: unknown action \"ALLOW\"; runc refuses it: string ALLOW is not a valid action \
+                for seccomp [unknown-action]\n";
+    assert_eq!((ran.code, ran.stdout), (1, format!("{bad}:{line}")));
+    let ran = run(nowhere, &["profile", "check", "-o", "json", &bad]);
+    let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((ran.code, json[0]["file"].as_str(), json[0]["line"].as_u64()), (1, Some(bad.as_str()), Some(2)));
+    assert_eq!((json[0]["severity"].as_str(), json[0]["id"].as_str()), (Some("error"), Some("unknown-action")));
+
+    for (arguments, words) in [
+        (&["/nonexistent"][..], "auditor: reading /nonexistent: no such file"),
+        (&[directory.path().to_str().unwrap()], "is a directory"),
+        (&[&large], "more than the 10 MiB that are read of a profile"),
+        (&[&good, "--cap", "SYS_ADMINISTRATOR"], "no such capability"),
+        (&[&good, "--kernel", "new"], "--kernel new"),
+        (&[&good, "--arch", "pdp11"], "--arch pdp11"),
+        (&[&good, "--docker", "old"], "--docker old"),
+        (&[&good, "--covers", "shell"], "cannot reach the daemon"),
+    ] {
+        let ran = run(nowhere, &[&["profile", "check"], arguments].concat());
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{arguments:?}");
+        assert!(ran.stderr.contains(words) && ran.stderr.lines().count() == 1, "{arguments:?}: {}", ran.stderr);
+    }
+    assert_eq!(run(nowhere, &["profile", "check", &good, "--runc", "old"]).code, 2);
+}
+
+#[test]
+fn profile_check_reads_stdin() {
+    let mut child = auditor(Path::new(NOWHERE), &["profile", "check", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"{}").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let words = "stdin:1:1: warning: neither defaultAction nor syscalls: the container starts without any filter";
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with(words));
+}
+
+#[test]
+fn profile_check_covers_names_the_calls_of_a_container_that_a_profile_refuses() {
+    let daemon = daemon();
+    let directory = tempfile::tempdir().unwrap();
+    let every_abi = br#"{"architectures": ["SCMP_ARCH_X86", "SCMP_ARCH_X32"],"#;
+    let good = written(&directory, "good.json", &[&every_abi[..], &GOOD[1..]].concat());
+    let foreign = written(&directory, "foreign.json", GOOD);
+    let foreign = run(&daemon.socket, &["profile", "check", &foreign, "--covers", "shell"]);
+    assert!(foreign.code == 1 && foreign.stdout.contains("add the architecture"), "{}", foreign.stdout);
+    let covered = run(&daemon.socket, &["profile", "check", &good, "--covers", "shell"]);
+    assert_eq!((covered.code, covered.stdout.as_str()), (0, ""), "{}", covered.stderr);
+
+    let shown = run(&daemon.socket, &["show", "shell", "-o", "json"]).stdout;
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    let rows = shown[0]["syscalls"].as_array().unwrap();
+    let made = |row: &&serde_json::Value| row["calls"].as_u64() > Some(0) && row["abi"] == "x86_64";
+    let name = rows.iter().find(made).unwrap()["name"].as_str().unwrap();
+    let refusing = String::from_utf8_lossy(GOOD).replace("acct", name);
+    let narrow = written(&directory, "narrow.json", refusing.as_bytes());
+    let ran = run(&daemon.socket, &["profile", "check", &narrow, "--covers", "shell", "-o", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    let says = |finding: &&serde_json::Value| {
+        let words = format!("shell made {name} (x86_64)");
+        finding["id"] == "not-covered" && finding["message"].as_str().unwrap().starts_with(&words)
+    };
+    assert_eq!((ran.code, json.as_array().unwrap().iter().filter(says).count()), (1, 1), "{}", ran.stdout);
+    let nobody = run(&daemon.socket, &["profile", "check", &good, "--covers", "nobody"]);
+    assert_eq!((nobody.code, nobody.stdout.as_str()), (2, ""));
 }

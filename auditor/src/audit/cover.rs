@@ -23,7 +23,11 @@ pub fn uncovered(policy: &Policy, container: &ContainerView) -> Vec<Finding> {
             Verdict::Denied(decision) => found.push(finding(
                 Severity::Error,
                 "not-covered",
-                format!("{name} made {call} ({abi}) {calls} times, and this profile refuses it with {}; allow it", outcome(decision)),
+                format!(
+                    "{name} made {call} ({abi}) {calls} times, and this profile refuses it with {}; {}",
+                    outcome(decision),
+                    if policy.abis().any(|known| known == abi) { "allow it" } else { "add the architecture" }
+                ),
             )),
             Verdict::Conditional(decision) => found.push(finding(
                 Severity::Warning,

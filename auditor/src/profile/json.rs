@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::ProfileError;
 
 /// What is read at most. The largest real profiles have some 20 kB. Depth is bounded by `serde_json` (128).
-pub const MAX_BYTES: usize = 8 << 20;
+pub const MAX_BYTES: usize = 10 << 20;
 
 /// Parses a whole document.
 pub(super) fn parse_document(bytes: &[u8]) -> Result<Value, ProfileError> {

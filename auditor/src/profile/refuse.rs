@@ -21,7 +21,7 @@ const MAX_INSTRUCTIONS: usize = 4096;
 const TOO_LONG: &str = "the filter is longer than the 4096 instructions that the kernel takes";
 
 /// Names times conditions, over all rules: more than a filter of that length can come from, but for repetitions.
-const MAX_WORK: usize = 500_000;
+const MAX_WORK: usize = 250_000;
 
 /// A reason for which no container starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,7 +142,6 @@ impl Refusals {
 
 /// What a filter holds so far.
 struct Filter<'a> {
-    known: HashSet<&'static str>,
     /// The host's own first.
     abis: Vec<Abi>,
     calls: HashMap<(Abi, Target<'a>), Call>,
@@ -173,12 +172,12 @@ impl<'a> Filter<'a> {
     fn new(profile: &Profile, native: Abi) -> Self {
         let foreign: BTreeSet<Abi> = profile.architectures.iter().filter_map(|arch| arch.abi()).collect();
         let abis = [native].into_iter().chain(foreign.into_iter().filter(|abi| *abi != native)).collect();
-        let known = Abi::ALL.into_iter().flat_map(syscall::all).map(|(_, name)| name).collect();
-        Self { known, abis, calls: HashMap::new(), compared: HashSet::new() }
+        Self { abis, calls: HashMap::new(), compared: HashSet::new() }
     }
 
     fn rule(&mut self, profile: &Profile, at: usize, rule: &'a Rule, refusals: &mut Refusals) {
         let same = same_action((rule.action, rule.errno), (profile.default_action, profile.default_errno));
+        let mut chains = None;
         for (name_at, name) in rule.names.iter().enumerate() {
             let place = Place::Names { rule: at, name: name_at };
             if name.is_empty() {
@@ -187,9 +186,10 @@ impl<'a> Filter<'a> {
             } else if rule.action == Action::Notify && name == "write" {
                 let says = "SCMP_ACT_NOTIFY cannot be used for the write syscall";
                 refusals.add("notify-write", place, "SCMP_ACT_NOTIFY cannot be used for write", says.to_owned());
-            } else if !same && self.known.contains(name.as_str()) {
+            } else if !same && syscall::is_known(name) {
                 // What is the same as the default, or unknown, is passed over and can be as wrong as it likes.
-                self.call(at, name, rule, refusals);
+                let chains = chains.get_or_insert_with(|| self.chains(rule));
+                self.call(at, name, rule, chains, refusals);
             }
             if refusals.is_full() {
                 return;
@@ -197,7 +197,15 @@ impl<'a> Filter<'a> {
         }
     }
 
-    fn call(&mut self, at: usize, name: &'a str, rule: &'a Rule, refusals: &mut Refusals) {
+    /// What the rule is on each ABI.
+    fn chains(&mut self, rule: &Rule) -> Vec<(Abi, Vec<Chain>)> {
+        let all: Vec<_> = self.abis.iter().map(|abi| (*abi, chains(rule, *abi))).collect();
+        let conditions = all.iter().flat_map(|(_, chains)| chains).flat_map(|chain| &chain.conditions);
+        self.compared.extend(conditions.map(compared));
+        all
+    }
+
+    fn call(&mut self, at: usize, name: &'a str, rule: &Rule, chains: &[(Abi, Vec<Chain>)], refusals: &mut Refusals) {
         if let Some((arg, beyond)) = rule.args.iter().enumerate().find(|(_, arg)| arg.index >= ARGUMENTS) {
             let says = format!("for syscall {name}: syscalls only have up to 6 arguments ({} given)", beyond.index);
             return refusals.add(
@@ -211,27 +219,18 @@ impl<'a> Filter<'a> {
             let says = format!("for syscall {name}: two checks on same syscall argument");
             return refusals.add("errno-too-large", Place::Errno { rule: at }, "an errno is below 4095", says);
         }
-        for abi in self.abis.clone() {
-            for chain in chains(rule, abi) {
-                if !self.chain(abi, name, &chain) {
-                    let says = format!("error adding seccomp rule for syscall {name}: file exists");
-                    let reason = "an earlier rule has the same conditions and another action";
-                    let abi = (abi != self.abis[0]).then_some(abi);
-                    refusals.push(Refusal {
-                        id: "conflicting-conditions",
-                        place: Place::Args { rule: at },
-                        reason,
-                        abi,
-                        says,
-                    });
-                    return;
-                }
+        for (abi, chain) in chains.iter().flat_map(|(abi, chains)| chains.iter().map(|chain| (*abi, chain))) {
+            if !self.chain(abi, name, chain) {
+                let says = format!("error adding seccomp rule for syscall {name}: file exists");
+                let reason = "an earlier rule has the same conditions and another action";
+                let abi = (abi != self.abis[0]).then_some(abi);
+                let place = Place::Args { rule: at };
+                return refusals.push(Refusal { id: "conflicting-conditions", place, reason, abi, says });
             }
         }
     }
 
     fn chain(&mut self, abi: Abi, name: &'a str, chain: &Chain) -> bool {
-        self.compared.extend(chain.conditions.iter().map(compared));
         let door = door(abi, name);
         if let Some((door, number)) = door {
             let mut inside = chain.clone();

@@ -42,3 +42,30 @@ pub fn lines(findings: &[FileFinding], style: &Style) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golden::assert_recorded;
+    use crate::profile::check::{Host, RuncVersion, check};
+    use crate::profile::docker::{KernelVersion, Target};
+    use crate::report::json;
+    use crate::syscall::Abi;
+
+    fn findings() -> Vec<FileFinding> {
+        let text = include_bytes!("../../tests/data/check/everything.json");
+        let capabilities = vec!["CAP_CHOWN".to_owned()];
+        let target = Target { native: Abi::X86_64, kernel: KernelVersion(6, 1), capabilities, drops_oci_fields: false };
+        let found = check(text, &Host { target, runc: RuncVersion(1, 1, 5) }).findings;
+        found.into_iter().map(|finding| FileFinding { file: "everything\u{1b}.json".to_owned(), finding }).collect()
+    }
+
+    #[test]
+    fn lines_and_objects_are_as_recorded() {
+        let found = findings();
+        assert_recorded("profile-check.txt", &lines(&found, &Style::default()));
+        assert_recorded("profile-check.json", &json::array(&found).unwrap());
+        let colour = lines(&found, &Style { colour: true, ..Style::default() });
+        assert!(colour.contains(": \u{1b}[33mwarning\u{1b}[0m: "), "{colour}");
+    }
+}

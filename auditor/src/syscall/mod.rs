@@ -7,8 +7,10 @@
 pub mod errno;
 mod table;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -91,6 +93,14 @@ pub fn known_name(abi: Abi, nr: SyscallNr) -> Option<&'static str> {
 #[must_use]
 pub fn number(abi: Abi, name: &str) -> Option<SyscallNr> {
     Table::of(abi).number(name)
+}
+
+/// Whether any ABI has a call of this name.
+#[must_use]
+pub fn is_known(name: &str) -> bool {
+    static NAMES: LazyLock<HashSet<&'static str>> =
+        LazyLock::new(|| Abi::ALL.into_iter().flat_map(all).map(|(_, name)| name).collect());
+    NAMES.contains(name)
 }
 
 /// Every call of an ABI that a table knows, by rising number.

@@ -249,7 +249,7 @@ fn a_kernel_release_is_read_up_to_its_second_number() {
     }
 }
 
-fn arbitrary_profile() -> impl Strategy<Value = Profile> {
+pub fn arbitrary_profile() -> impl Strategy<Value = Profile> {
     let action = || proptest::sample::select(Action::ALL.to_vec());
     let name = || proptest::sample::select(vec!["read", "mkdir", "clone3", "no_such_call", "socket", "rt_sigaction"]);
     let condition = (0..6u32, any::<u64>(), any::<u64>(), proptest::sample::select(Operator::ALL.to_vec()))

@@ -12,7 +12,7 @@ use crate::profile::MAX_BYTES;
 #[derive(Debug, Error)]
 pub enum SourceError {
     /// Not there, or not for us.
-    #[error("reading {name}: {source}")]
+    #[error("reading {name}: {}", plain(.source))]
     Unreadable {
         /// As it was typed.
         name: String,
@@ -25,6 +25,14 @@ pub enum SourceError {
         /// As it was typed.
         name: String,
     },
+}
+
+/// The words of an error without the `(os error N)` that the standard library adds.
+fn plain(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file".to_owned(),
+        kind => kind.to_string(),
+    }
 }
 
 /// A file's name as it is shown, and what is in it.

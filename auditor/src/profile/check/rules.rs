@@ -1,6 +1,6 @@
 //! What engine and runtime pass over without a word, rule by rule.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::super::evaluate::same_action;
 use super::super::multiplex::door;
@@ -123,8 +123,14 @@ impl Names {
 
     fn check(&mut self, path: &str, name: &Placed<String>, found: &mut Findings) {
         let Placed { at, is } = name;
+        if is.is_empty() {
+            return;
+        }
+        if !syscall::is_known(is) && !ELSEWHERE.contains(&is.as_str()) {
+            return self.unknown(path, name, found);
+        }
         let exists = |abi: &Abi| syscall::number(*abi, is).is_some() || door(*abi, is).is_some();
-        if is.is_empty() || self.abis.iter().any(exists) {
+        if self.abis.iter().any(exists) {
             return;
         }
         let shown = capped(is);
@@ -132,23 +138,22 @@ impl Names {
             found.warning("foreign-syscall", *at, || {
                 format!("{path}.names: only {abi} has {shown}, and the filter has no part for it; add the architecture or remove the name")
             });
-        } else if ELSEWHERE.contains(&is.as_str()) {
-            if self.shared {
-                return;
-            }
+        } else if !self.shared {
             found.warning("foreign-syscall", *at, || {
                 format!("{path}.names: {shown} is a call of other machines, without effect on this one; remove it")
             });
-        } else {
-            self.guesses += 1;
-            let guess = self.guesses <= MAX_GUESSES;
-            found.warning("unknown-syscall", *at, || {
-                let all = || Abi::ALL.into_iter().flat_map(syscall::all).map(|(_, name)| name);
-                let near = if guess { nearest(is, all()) } else { None };
-                let advice = near.map_or_else(|| "remove it".to_owned(), |near| format!("is {near} meant"));
-                format!("{path}.names: no call is named {shown:?}, and runc passes over it; {advice}")
-            });
         }
+    }
+
+    fn unknown(&mut self, path: &str, name: &Placed<String>, found: &mut Findings) {
+        self.guesses += 1;
+        let guess = self.guesses <= MAX_GUESSES;
+        found.warning("unknown-syscall", name.at, || {
+            let all = || Abi::ALL.into_iter().flat_map(syscall::all).map(|(_, name)| name);
+            let near = if guess { nearest(&name.is, all()) } else { None };
+            let advice = near.map_or_else(|| "remove it".to_owned(), |near| format!("is {near} meant"));
+            format!("{path}.names: no call is named {:?}, and runc passes over it; {advice}", capped(&name.is))
+        });
     }
 }
 
@@ -219,12 +224,15 @@ fn prefixed(cap: &str) -> Option<&'static str> {
 
 /// Why no container is included, whatever its host.
 fn never_counts(includes: &Filter, excludes: &Filter) -> Option<(usize, String)> {
-    if let Some(cap) = includes.caps.iter().find(|cap| excludes.caps.iter().any(|other| other.is == cap.is)) {
-        return Some((cap.at, format!("{} is asked for and excluded", capped(&cap.is))));
+    let set = |words: &[Placed<String>]| words.iter().map(|word| word.is.clone()).collect::<HashSet<String>>();
+    let (caps, arches) = (set(&excludes.caps), set(&excludes.arches));
+    let both = |word: &Placed<String>| Some((word.at, format!("{} is asked for and excluded", capped(&word.is))));
+    if let Some(cap) = includes.caps.iter().find(|cap| caps.contains(&cap.is)) {
+        return both(cap);
     }
-    let excluded = |arch: &Placed<String>| excludes.arches.iter().any(|other| other.is == arch.is);
-    if let Some(arch) = includes.arches.first().filter(|_| includes.arches.iter().all(excluded)) {
-        return Some((arch.at, format!("{} is asked for and excluded", capped(&arch.is))));
+    if let Some(arch) = includes.arches.first().filter(|_| includes.arches.iter().all(|arch| arches.contains(&arch.is)))
+    {
+        return both(arch);
     }
     match (&includes.min_kernel, &excludes.min_kernel) {
         (Some(from), Some(until)) if until.is <= from.is => {
@@ -307,7 +315,7 @@ pub(super) fn check_rules(model: &Model, resolved: &Resolved, host: &Host, found
     let mut winners: HashMap<&str, usize> = HashMap::new();
     for (at, rule) in profile.rules.iter().enumerate().filter(|(at, _)| counts[*at]) {
         if rule.args.is_empty() {
-            for name in rule.names.iter().filter(|name| is_call(name)) {
+            for name in rule.names.iter().filter(|name| syscall::is_known(name)) {
                 winners.entry(name).or_insert(at);
             }
         }
@@ -326,8 +334,8 @@ pub(super) fn check_rules(model: &Model, resolved: &Resolved, host: &Host, found
             default_rule(&path, origin, places_stub.is_moved_by(at), found);
             continue;
         }
-        let mut own = std::collections::HashSet::new();
-        for (name, place) in rule.names.iter().zip(origin.calls()).filter(|(name, _)| is_call(name)) {
+        let mut own = HashSet::new();
+        for (name, place) in rule.names.iter().zip(origin.calls()).filter(|(name, _)| syscall::is_known(name)) {
             let again = !own.insert(name.as_str());
             let Some(&winner) = winners.get(name.as_str()) else { continue };
             let winning = format!("syscalls[{}]", origins[winner]);
@@ -358,11 +366,6 @@ pub(super) fn check_rules(model: &Model, resolved: &Resolved, host: &Host, found
             }
         }
     }
-}
-
-/// The runtime's library has a rule for it.
-fn is_call(name: &str) -> bool {
-    Abi::ALL.into_iter().any(|abi| syscall::number(abi, name).is_some())
 }
 
 fn told((action, errno): (Action, Option<u32>)) -> String {
