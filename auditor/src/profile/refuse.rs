@@ -23,6 +23,8 @@ const TOO_LONG: &str = "the filter is longer than the 4096 instructions that the
 /// Names times conditions, over all rules: more than a filter of that length can come from, but for repetitions.
 const MAX_WORK: usize = 250_000;
 
+const TOO_MUCH: &str = "more than the 250000 pairs of a name and a condition that are read; is this the right file?";
+
 /// A reason for which no container starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal {
@@ -33,7 +35,7 @@ pub(super) struct Refusal {
     pub(super) reason: &'static str,
     /// The ABI for which it is wrong, where it is not the host's own.
     pub(super) abi: Option<Abi>,
-    /// What the runtime says.
+    /// What the runtime says; empty where the limit is the auditor's own.
     pub(super) says: String,
 }
 
@@ -101,8 +103,7 @@ pub(super) fn refusals(profile: &Profile, native: Abi, limit: usize) -> Vec<Refu
     }
     let work: usize = profile.rules.iter().map(|rule| rule.names.len().saturating_mul(rule.args.len() + 1)).sum();
     if work > MAX_WORK {
-        let says = "error loading seccomp filter into kernel";
-        list.add("filter-too-long", Place::Rules, TOO_LONG, says.to_owned());
+        list.add("too-much", Place::Rules, TOO_MUCH, String::new());
         return list.list;
     }
     let mut filter = Filter::new(profile, native);

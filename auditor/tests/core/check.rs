@@ -84,7 +84,9 @@ fn the_policy_is_there_unless_the_profile_is_refused() {
 
 #[test]
 fn hostile_files_end_in_a_short_answer_within_a_second() {
-    let many = |one: &dyn Fn(usize) -> String, count| (0..count).map(one).collect::<Vec<_>>().join(",");
+    // A tenth without optimisation, or the tests take minutes.
+    let scale = if cfg!(debug_assertions) { 10 } else { 1 };
+    let many = |one: &dyn Fn(usize) -> String, count: usize| (0..count / scale).map(one).collect::<Vec<_>>().join(",");
     let rule = |names: &str, args: &str| format!(r#"{{"names":[{names}],"action":"SCMP_ACT_ERRNO","args":[{args}]}}"#);
     let calls: Vec<_> = auditor::syscall::all(Abi::X86_64).map(|(_, name)| format!("\"{name}\"")).collect();
     let value = |at: usize| format!(r#"{{"value":{at},"op":"SCMP_CMP_EQ"}}"#);
@@ -95,13 +97,13 @@ fn hostile_files_end_in_a_short_answer_within_a_second() {
         ("rules that differ", rules(&many(&|at| rule("\"acct\"", &value(at)), 100_000)), Some("filter-too-long")),
         ("rules about nothing", rules(&many(&|_| rule("", ""), 150_000)), Some("empty-rule")),
         ("unknown names", rules(&rule(&many(&|at| format!("\"call{at}\""), 500_000), "")), Some("unknown-syscall")),
-        ("known names", rules(&rule(&many(&|_| "\"acct\"".to_owned(), 900_000), "")), Some("filter-too-long")),
-        ("names and conditions", rules(&rule(&calls.join(","), &many(&value, 150_000))), Some("filter-too-long")),
-        ("one condition", rules(&rule(&calls.join(","), &many(&|_| value(0), 200_000))), Some("filter-too-long")),
+        ("known names", rules(&rule(&many(&|_| "\"acct\"".to_owned(), 900_000), "")), None),
+        ("names and conditions", rules(&rule(&calls.join(","), &many(&value, 150_000))), Some("too-much")),
+        ("one condition", rules(&rule(&calls.join(","), &many(&|_| value(0), 200_000))), Some("too-much")),
         (
             "unknown names and conditions",
             rules(&rule(&many(&|_| "\"x\"".to_owned(), 500_000), &many(&wide, 100_000))),
-            Some("filter-too-long"),
+            Some("too-much"),
         ),
         ("fields", top(&many(&|at| format!("\"{at}\":1"), 500_000)), Some("unknown-field")),
         ("one field", top(&many(&|_| "\"flags\":[]".to_owned(), 500_000)), Some("duplicate-key")),
@@ -146,8 +148,8 @@ fn hostile_files_end_in_a_short_answer_within_a_second() {
     ] {
         let start = Instant::now();
         let Checked { findings, .. } = check(text.as_bytes(), &host());
-        // A second is what the released program may take; without optimisation, and beside other tests, it takes more.
-        let bound = Duration::from_secs(if cfg!(debug_assertions) { 20 } else { 1 });
+        // A second is what the released program may take; beside other tests it takes more.
+        let bound = Duration::from_secs(if cfg!(debug_assertions) { 10 } else { 1 });
         assert!(start.elapsed() < bound, "{what}: {:?}", start.elapsed());
         assert!(findings.len() <= 3 * (MAX_SHOWN + 1), "{what}: {}", findings.len());
         let longest = findings.iter().map(|finding| finding.message.len()).max().unwrap_or(0);
