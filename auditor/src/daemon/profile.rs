@@ -1,14 +1,16 @@
 //! A container's declared profile, from its bundle: parsed, evaluated, and held against what the kernel enforces.
 
+use std::sync::LazyLock;
+
 use sha2::{Digest, Sha256};
 
 use crate::bundle::Bundle;
 use crate::denial::decision;
 use crate::docker::{Bundled, Container, Engine, profile_kind};
 use crate::kernel::AlwaysAllowed;
-use crate::profile::{HostArch, Policy, Profile, Runtime, oci};
+use crate::profile::{Action, HostArch, Policy, Profile, Runtime, oci};
 use crate::report::view::{ProfileKind, ProfileSource, ProfileView};
-use crate::syscall;
+use crate::syscall::{self, Abi};
 
 /// What was declared to the runtime.
 #[derive(Debug, Clone, Default)]
@@ -66,6 +68,27 @@ impl Declared {
         }
     }
 
+    /// As refused calls are explained by it: where no profile was declared, nothing is refused by one.
+    pub fn as_declared(&self) -> Option<decision::Declared<'_>> {
+        static NONE: LazyLock<(Profile, Policy)> = LazyLock::new(|| {
+            let profile = Profile {
+                default_action: Action::Allow,
+                default_errno: None,
+                architectures: Vec::new(),
+                flags: None,
+                listener_path: None,
+                listener_metadata: None,
+                rules: Vec::new(),
+            };
+            (profile, Policy::unconfined(Abi::NATIVE))
+        });
+        match self {
+            Self::Profile(active) => Some(decision::Declared { profile: &active.profile, policy: &active.policy }),
+            Self::NoProfile => Some(decision::Declared { profile: &NONE.0, policy: &NONE.1 }),
+            Self::Unread | Self::Unreadable => None,
+        }
+    }
+
     /// What people are told about it.
     pub fn view(&self, container: Option<&Container>, engine: Option<&Engine>) -> ProfileView {
         let bundled = match self {
@@ -94,11 +117,6 @@ impl Declared {
 }
 
 impl Active {
-    /// As refusals are explained by it.
-    pub const fn as_declared(&self) -> decision::Declared<'_> {
-        decision::Declared { profile: &self.profile, policy: &self.policy }
-    }
-
     /// Whether the kernel lets the same calls through unasked as the profile says it should, on the native ABI and for
     /// all calls that have a name.
     pub fn matches(&self, kernel: &AlwaysAllowed) -> bool {

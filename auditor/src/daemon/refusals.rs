@@ -5,6 +5,7 @@
 //! missing is told as a number.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 use tracing::warn;
@@ -100,7 +101,7 @@ impl Refusals {
             let Some(entry) = log.get_mut(&key) else { return };
             let (container, name) = context(record, engine);
             let view = DenialView::of_one(entry, &refusal, &container.of(name.as_deref()));
-            self.followers.tell(record, key, &view);
+            self.followers.tell(record, key, &view, Instant::now());
         }
     }
 
@@ -137,12 +138,12 @@ impl Refusals {
                 }
             }
         }
-        self.followers.flush();
+        self.followers.flush(Instant::now());
     }
 
     /// Sends what waited to be folded.
     pub fn flush(&mut self) {
-        self.followers.flush();
+        self.followers.flush(Instant::now());
     }
 
     /// Whether anything waits to be sent to a follower.
@@ -266,7 +267,7 @@ impl<'a> Context<'a> {
         Container {
             name,
             id: &self.id,
-            declared: self.record.declared.active().map(super::profile::Active::as_declared),
+            declared: self.record.declared.as_declared(),
             docker_default: self.docker_default,
         }
     }
