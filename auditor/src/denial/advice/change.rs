@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::denial::decision::{Call, Declared};
-use crate::profile::{Action, Arch, ArgCondition, HostArch, Naming, Operator, Profile, Rule, door, doors};
+use crate::profile::{Action, Arch, ArgCondition, HostArch, Naming, Operator, Profile, Rule, door, doors, oci};
 use crate::syscall;
 
 /// ENOSYS, in the generic and the x86 and Arm errno tables.
@@ -95,10 +95,13 @@ impl Change {
         Some(if change.lets_through(call, declared) { change } else { change.widened(name, call, profile, &naming) })
     }
 
-    /// Whether the call is made under the changed profile: where rules overlap, another one may come first.
+    /// Whether a runtime takes the changed profile and the call is made under it: where rules overlap, another one may
+    /// come first, and two with the same conditions on the call behind a common door are a contradiction.
     fn lets_through(&self, call: &Call, declared: Declared<'_>) -> bool {
-        let policy = self.apply(declared.profile).evaluate(HostArch::of(declared.policy.native()));
+        let changed = self.apply(declared.profile);
+        let policy = changed.evaluate(HostArch::of(declared.policy.native()));
         policy.decide(call.abi, call.nr, &call.args).is_ok_and(|outcome| outcome.action.passes())
+            && oci::parse_seccomp(changed.render_oci().as_bytes()).is_ok()
     }
 
     /// The call for all arguments, instead of every rule about it.
