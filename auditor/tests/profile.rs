@@ -119,3 +119,48 @@ fn widened_is_for_pipelines_that_only_refuse_wider_profiles() {
     assert_eq!(wider.code, 1);
     assert_recorded("diff-widened.txt", &wider.stdout);
 }
+
+#[test]
+fn merge_writes_the_union_alone_to_stdout_whatever_the_order() {
+    let ran = run_for(&["merge", "other.json", "same-a.json", "narrow.json"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_recorded("merge.json", &ran.stdout);
+    assert_recorded("merge-notes.txt", &ran.stderr);
+    let again = run_for(&["merge", "narrow.json", "other.json", "same-a.json", "other.json"]);
+    assert_eq!(again.stdout, ran.stdout);
+    // Every input is within it, and the engine takes it.
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("merged.json");
+    std::fs::write(&file, &ran.stdout).unwrap();
+    let merged = file.to_str().unwrap();
+    for input in ["other.json", "same-a.json", "narrow.json"] {
+        let wider = run_for(&["diff", "--widened", merged, input]);
+        assert_eq!((wider.code, wider.stdout.as_str()), (0, ""), "{input}");
+    }
+}
+
+#[test]
+fn merge_of_one_profile_does_what_it_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("merged.json");
+    for input in [DOCKER, "other.json", "narrow.json", "../docker-default-20.10-oci.json", "../filters/actions.json"] {
+        let ran = run_for(&["merge", input]);
+        assert_eq!(ran.code, 0, "{input}: {}", ran.stderr);
+        std::fs::write(&file, &ran.stdout).unwrap();
+        let same = run_for(&["diff", input, file.to_str().unwrap()]);
+        assert_eq!((same.code, same.stdout.as_str()), (0, ""), "{input}");
+    }
+}
+
+#[test]
+fn merge_refuses_what_has_no_rules_unless_wider_is_asked_for() {
+    let ran = run_for(&["merge", DOCKER, "same-a.json"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
+    let words = "auditor: merge: no rules let through for ioctl, statx what one of the profiles does and nothing more, \
+                 since their architectures differ and a rule is for all of them; --widen lets these calls through for \
+                 all arguments and ABIs\n";
+    assert_eq!(ran.stderr, words);
+    let ran = run_for(&["merge", DOCKER, "same-a.json", "--widen"]);
+    assert_eq!(ran.code, 0);
+    assert!(ran.stderr.contains("wider than the profiles, as was asked for: ioctl, statx\n"), "{}", ran.stderr);
+}

@@ -29,6 +29,7 @@ use crate::config::{Config, ConfigError};
 use crate::control::{self, ClientError, FailureKind, Request, Response};
 use crate::daemon::DaemonError;
 use crate::profile::ProfileError;
+use crate::profile::merge::MergeError;
 use crate::report::escape;
 use crate::report::filter::FilterError;
 use output::Output;
@@ -173,6 +174,9 @@ pub enum Error {
         /// What is wrong.
         source: ProfileError,
     },
+    /// Profiles have no union.
+    #[error(transparent)]
+    Merge(#[from] MergeError),
     /// No ABI has such a call.
     #[error("no system call is called {}{}", escape::capped(.name, escape::NAME_WIDTH), did_you_mean(.near))]
     NoSuchCall {

@@ -92,7 +92,7 @@ pub fn compare(a: (&Profile, &Policy), b: (&Profile, &Policy)) -> Vec<Difference
 }
 
 /// The named calls, and of the numbers without a name one for each stretch in which nothing changes.
-fn numbers(abi: Abi, a: &Policy, b: &Policy) -> BTreeSet<SyscallNr> {
+pub(super) fn numbers(abi: Abi, a: &Policy, b: &Policy) -> BTreeSet<SyscallNr> {
     let mut numbers: BTreeSet<SyscallNr> = syscall::all(abi).map(|(nr, _)| nr).collect();
     let stubs = [a, b].into_iter().filter_map(|policy| policy.stub_above(abi)).map(|nr| nr.0 + 1);
     let starts = stubs.chain([0]);
@@ -134,7 +134,7 @@ fn call(a: &Policy, b: &Policy, abi: Abi, nr: SyscallNr) -> Vec<Difference> {
 }
 
 /// How much of a call is let through.
-const fn reach(action: Action) -> u8 {
+pub(super) const fn reach(action: Action) -> u8 {
     if action.passes() {
         2
     } else if action.denies() {

@@ -201,7 +201,9 @@ impl Policy {
         if is_shorter || meaning(diagrams, &written, |at| written[at].outcome) != Ok(diagram) {
             return Ok(found?);
         }
-        Ok(written)
+        // Rules that never decide are left out.
+        let deciding = examples(diagrams, &written).into_iter().zip(written);
+        Ok(deciding.filter_map(|(example, case)| example.map(|_| case)).collect())
     }
 
     /// The rules' conditions, in their order.

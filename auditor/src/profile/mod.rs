@@ -12,6 +12,7 @@ mod evaluate;
 pub mod explain;
 mod half;
 mod json;
+pub mod merge;
 mod multiplex;
 mod naming;
 pub mod oci;

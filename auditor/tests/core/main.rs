@@ -9,6 +9,7 @@ mod effective;
 mod evaluate;
 mod filter;
 mod filters;
+mod merge;
 mod parse;
 mod suggest;
 mod syscalls;

@@ -227,7 +227,7 @@ const NAMES: [&str; 14] = [
     "no_such_call",
 ];
 
-fn any_profile() -> impl Strategy<Value = Profile> {
+pub fn any_profile() -> impl Strategy<Value = Profile> {
     let condition = (0..2u32, 0..3u64, 0..3u64, proptest::sample::select(Operator::ALL.to_vec()))
         .prop_map(|(index, value, value_two, operator)| ArgCondition { index, value, value_two, operator });
     let rule = (

@@ -3,6 +3,7 @@
 mod check;
 mod diff;
 mod explain;
+mod merge;
 mod source;
 mod target;
 
@@ -30,6 +31,8 @@ enum Verb {
     Explain(explain::Arguments),
     /// How two profiles differ in what they do; exit code 1 where they do
     Diff(diff::Arguments),
+    /// One profile that lets through what any of them does: JSON on stdout and nothing else
+    Merge(merge::Arguments),
 }
 
 pub(super) fn run(global: &Global, out: &Output, arguments: &Arguments) -> Result<Outcome, Error> {
@@ -37,6 +40,7 @@ pub(super) fn run(global: &Global, out: &Output, arguments: &Arguments) -> Resul
         Verb::Check(arguments) => check::run(global, out, arguments),
         Verb::Explain(arguments) => explain::run(global, out, arguments),
         Verb::Diff(arguments) => diff::run(global, out, arguments),
+        Verb::Merge(arguments) => merge::run(global, out, arguments),
     }
 }
 
