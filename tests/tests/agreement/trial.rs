@@ -83,7 +83,7 @@ impl Trial {
     pub fn check(&self, caller: &mut Caller, chance: &mut Chance, seen: &mut Seen) -> Result<()> {
         let mut diagrams = Diagrams::with_limit(MAX_STEPS);
         let mut known: BTreeMap<(Abi, SyscallNr), Option<Diagram>> = BTreeMap::new();
-        let numbers: Vec<u32> = self.stack.0.iter().flat_map(Program::instructions).map(|each| each.k).collect();
+        let numbers = self.numbers();
         let mut expected = Vec::new();
         for &(abi, nr) in &self.calls {
             let diagram = match known.get(&(abi, nr)) {
@@ -114,6 +114,20 @@ impl Trial {
             *seen.actions.entry(outcome.action).or_default() += 1;
         }
         Ok(())
+    }
+
+    /// What the filters compare and compute with, but for the architecture and the number of the call.
+    fn numbers(&self) -> Vec<u32> {
+        let mut numbers: Vec<u32> = Vec::new();
+        for pair in self.stack.0.iter().flat_map(|program| program.instructions().windows(2)) {
+            let (loads_head, works) = (pair[0].code == 0x20 && pair[0].k < 16, matches!(pair[1].code & 7, 4 | 5));
+            if works && !loads_head && pair[1].k != 0 {
+                numbers.push(pair[1].k);
+            }
+        }
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers
     }
 
     fn lets_return(&self, diagrams: &mut Diagrams) -> bool {
@@ -184,12 +198,13 @@ fn call(data: &SeccompData, harmless: bool) -> Call {
 }
 
 fn argument(chance: &mut Chance, numbers: &[u32]) -> u64 {
-    let half = |chance: &mut Chance| match chance.below(6) {
+    let half = |chance: &mut Chance| match chance.below(7) {
         0 => chance.half(),
         1 => 0,
         2 => u32::MAX,
         _ if numbers.is_empty() => 0,
-        _ => chance.pick(numbers).wrapping_add(chance.half() % 3).wrapping_sub(1),
+        3 => chance.pick(numbers).wrapping_add(chance.half() % 3).wrapping_sub(1),
+        _ => *chance.pick(numbers),
     };
     let low = half(chance);
     let high = if chance.one_in(2) { 0 } else { half(chance) };
