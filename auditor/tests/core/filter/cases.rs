@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use auditor::filter::{Comparison, Diagrams, Instruction, Outcome, Program, Test};
+use auditor::filter::{Comparison, Diagrams, Instruction, Outcome, Program, Test, Unknown};
 use auditor::syscall::{Abi, SyscallNr};
 
 use super::arbitrary::stmt;
@@ -91,6 +91,29 @@ fn eight_hundred_values_are_eight_hundred_cases() {
     let diagram = Program::new(all).unwrap().analyze(&mut diagrams, Abi::X86_64, nr(Abi::X86_64, "ioctl")).unwrap();
     let cases = diagrams.cases(diagram).unwrap();
     assert_eq!((cases.len(), cases[7].to_string().as_str()), (801, "arg0 == 21"));
+}
+
+#[test]
+fn a_filter_that_asks_from_where_is_unknown_unless_it_does_not_matter() {
+    let jump = |code, k, jt, jf| Instruction { code, jt, jf, k };
+    let call = nr(Abi::X86_64, "mkdir");
+    let ask = |here, elsewhere| {
+        let body = vec![stmt(0x20, 8), jump(0x15, 0x1000, 0, 1), stmt(0x06, here), stmt(0x06, elsewhere)];
+        let mut diagrams = Diagrams::new();
+        let diagram = Program::new(body).unwrap().analyze(&mut diagrams, Abi::X86_64, call);
+        diagram.map(|diagram| diagrams.as_constant(diagram))
+    };
+    assert_eq!(ask(0x7fff_0000, 0x0005_0001), Err(Unknown::InstructionPointer));
+    assert_eq!(ask(0x0005_0001, 0x0005_0001), Ok(Some(Outcome::errno(1))));
+}
+
+#[test]
+fn two_arguments_that_are_compared_are_too_complex() {
+    let equal = Instruction { code: 0x1d, jt: 0, jf: 1, k: 0 };
+    let ends = [stmt(0x06, 0x7fff_0000), stmt(0x06, 0x0005_0001)];
+    let body = [&[stmt(0x20, 16), stmt(0x07, 0), stmt(0x20, 24), equal][..], &ends].concat();
+    let analyzed = Program::new(body).unwrap().analyze(&mut Diagrams::with_limit(10_000), Abi::X86_64, SyscallNr(1));
+    assert!(matches!(analyzed, Err(Unknown::TooComplex(_))));
 }
 
 #[test]
