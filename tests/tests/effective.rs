@@ -135,6 +135,19 @@ fn filters_that_a_program_stacks_are_told_apart_and_named_with_who_has_them() ->
     let declared: Vec<&Value> = enforced["filters"].as_array().into_iter().flatten().collect();
     assert_eq!(declared.iter().filter(|filter| filter["is_declared"] == true).count(), 1, "{declared:?}");
 
+    // A refusal by such a filter is told with its number.
+    let again = "while true; do mkdir /tmp/never; sleep 0.1; done";
+    let line =
+        ["exec", "--detach", "stacked", "/groundtruth", "under", "83=errno:7", "--", "/bin/busybox", "sh", "-c", again];
+    stage.engine.client(line)?;
+    let denial = wait_for("the filter of a denial", PATIENCE, || {
+        let (text, _) = stage.auditor.run(&["denials", "--output=json", "stacked"])?;
+        let denials = text.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>()?;
+        Ok(denials.into_iter().find(|denial| denial["decided_by"]["filter"].is_u64()))
+    })?;
+    assert_eq!((&denial["name"], &denial["errno"]), (&json!("mkdir"), &json!(7)), "{denial}");
+    assert_eq!(denial["decided_by"]["kind"], "another_filter", "{denial}");
+
     let several = stage.auditor.output(&["filter", "--raw", "stacked"])?;
     assert_eq!(several.status.code(), Some(2));
     ensure!(String::from_utf8_lossy(&several.stderr).contains("--filter N"));

@@ -182,7 +182,7 @@ mod tests {
             let task = Task { pid: 1, tid: 1, container_pid: 1, container_tid: 1, comm: "sh".to_owned() };
             let refusal = Refusal { time: jiff::Timestamp::UNIX_EPOCH, call, seen: Seen::Errno(1), task };
             let key = self.log.add(refusal.clone(), call.nr, [false; 6]);
-            let container = Container { name: None, id: "ab", declared: None, docker_default: false };
+            let container = Container { name: None, id: "ab", declared: None, docker_default: false, effective: None };
             let view = DenialView::of_one(self.log.get_mut(&key).unwrap(), &refusal, &container);
             self.followers.tell(&self.record, key, &view, self.at(milliseconds));
         }

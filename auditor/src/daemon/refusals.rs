@@ -269,6 +269,7 @@ impl<'a> Context<'a> {
             id: &self.id,
             declared: self.record.declared.as_declared(),
             docker_default: self.docker_default,
+            effective: self.record.enforced.effective.as_ref(),
         }
     }
 }

@@ -139,7 +139,8 @@ pub fn declared_decisions(call: &Call, policy: &Policy) -> Vec<Decision> {
 }
 
 /// Whether the decision's outcome is what was seen.
-fn looks_like(decision: Decision, seen: Seen) -> bool {
+#[must_use]
+pub fn looks_like(decision: Decision, seen: Seen) -> bool {
     match seen {
         Seen::Errno(errno) => {
             matches!(decision.action, Action::Errno | Action::Trace) && capped(decision.errno) == Some(errno)

@@ -3,7 +3,7 @@
 
 mod compare;
 
-use crate::filter::Program;
+use crate::filter::{Outcome, Program, SeccompData, Stack};
 
 pub use compare::{Asked, Comparison, Declared, Difference, Differences, Reason, compare, differences};
 
@@ -73,8 +73,21 @@ impl Effective {
         self.stacks.iter().map(|stack| stack.tasks.len()).sum()
     }
 
-    /// The tasks that a filter is on.
-    pub fn tasks_under(&self, filter: usize) -> impl Iterator<Item = &Task> {
-        self.stacks.iter().filter(move |stack| stack.filters.contains(&filter)).flat_map(|stack| &stack.tasks)
+    /// The filter that decides a call of a thread, by its index, and what it does: if the thread was seen, by the filters
+    /// that it has; else by those of any other, if there is only one that does what `wanted` asks for.
+    #[must_use]
+    pub fn decides(&self, tid: u32, call: &SeccompData, wanted: impl Fn(Outcome) -> bool) -> Option<(usize, Outcome)> {
+        let decides = |stack: &Stacked| {
+            let programs = stack.filters.iter().map(|index| self.filters.get(*index)?.program().cloned());
+            let programs = Stack(programs.collect::<Option<_>>().filter(|_| !stack.cut)?);
+            let (outcome, by) = programs.run(call);
+            Some((*stack.filters.get(by?)?, outcome)).filter(|(_, outcome)| wanted(*outcome))
+        };
+        if let Some(own) = self.stacks.iter().find(|stack| stack.tasks.iter().any(|task| task.tid == tid)) {
+            return decides(own);
+        }
+        let mut found = self.stacks.iter().filter_map(decides);
+        let first = found.next()?;
+        found.all(|other| other == first).then_some(first)
     }
 }

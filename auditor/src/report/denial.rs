@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::denial::advice::{Change, ChangeView};
 use crate::denial::argument::decode;
-use crate::denial::decision::Declared;
+use crate::denial::decision::{DecidedBy, Declared, looks_like};
 use crate::denial::errno;
 use crate::denial::{Counter, Denial, Findings, Refusal};
+use crate::effective::Effective;
+use crate::filter::{Outcome, SeccompData};
 use crate::report::escape::{capped, printable};
 use crate::report::ps::time;
 use crate::report::table::{Paint, Style};
@@ -83,6 +85,9 @@ pub struct DecidedByView {
     /// The rules of the declared profile that decided, or whose conditions did not hold, by their place in `syscalls`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<usize>,
+    /// The number of the filter that decided, as `auditor filter` has it now, where it is not the declared profile's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<usize>,
     /// For people.
     pub text: String,
 }
@@ -113,6 +118,8 @@ pub struct Container<'a> {
     pub declared: Option<Declared<'a>>,
     /// Whether it is the engine's own default.
     pub docker_default: bool,
+    /// The filters that its tasks were last seen with.
+    pub effective: Option<&'a Effective>,
 }
 
 impl DenialView {
@@ -152,6 +159,24 @@ impl DenialView {
             seen: true,
             ..Self::nameless(*time, call.abi, call.nr, findings, container)
         }
+        .by_filter(refusal, findings, container)
+    }
+
+    /// Where another filter than the declared profile's decided: which one, and its action, if it can be told.
+    fn by_filter(mut self, refusal: &Refusal, findings: &Findings, container: &Container<'_>) -> Self {
+        if findings.explanation.decided_by != DecidedBy::AnotherFilter {
+            return self;
+        }
+        let Refusal { call, seen, task, .. } = refusal;
+        let data = SeccompData::new(call.abi, call.nr, call.args);
+        let wanted = |outcome: Outcome| looks_like(outcome.decision(), *seen);
+        let decides = container.effective.and_then(|effective| effective.decides(task.tid, &data, wanted));
+        if let Some((index, outcome)) = decides {
+            self.action = outcome.action.as_str().to_owned();
+            self.decided_by.filter = Some(index + 1);
+            self.decided_by.text = format!("filter {} of the container's tasks (auditor filter lists them)", index + 1);
+        }
+        self
     }
 
     /// Refusals that were counted and not seen.
@@ -191,6 +216,7 @@ impl DenialView {
             decided_by: DecidedByView {
                 kind: explanation.decided_by.as_str().to_owned(),
                 rules: explanation.decided_by.rules(),
+                filter: None,
                 text: explanation.decided_by.describe(abi),
             },
             advice: AdviceView {

@@ -27,7 +27,7 @@ fn views() -> Vec<DenialView> {
     let policy = profile.evaluate(HostArch::of(Abi::X86_64));
     let id = "ab".repeat(32);
     let declared = Some(Declared { profile: &profile, policy: &policy });
-    let container = Container { name: Some("shell"), id: &id, declared, docker_default: false };
+    let container = Container { name: Some("shell"), id: &id, declared, docker_default: false, effective: None };
     let x86 = Abi::X86_64;
     let mut log = Log::default();
     for refusal in [
@@ -86,4 +86,42 @@ fn nothing_that_a_program_says_reaches_the_terminal() {
         assert!(text.chars().all(|character| character == '\n' || !character.is_control()), "{text}");
         assert!(text.contains("\\u{1b}[2Jevil\\nname"), "{text}");
     }
+}
+
+#[test]
+fn a_filter_that_a_program_put_on_top_is_named_where_it_is_known() {
+    use crate::effective::{Effective, Held, Stacked};
+    use crate::filter::{Instruction, Program};
+    let one = |code, jt, jf, k| Instruction { code, jt, jf, k };
+    let answer = |nr, errno: u32| {
+        let instructions = vec![
+            one(0x20, 0, 0, 0),
+            one(0x15, 0, 1, nr),
+            one(0x06, 0, 0, 0x0005_0000 | errno),
+            one(0x06, 0, 0, 0x7fff_0000),
+        ];
+        Held::Program(Program::new(instructions).unwrap())
+    };
+    let task = |tid| crate::effective::Task { pid: tid, tid, comm: "worker".to_owned() };
+    let stack = |filters: &[usize], tid| Stacked { filters: filters.to_vec(), cut: false, tasks: vec![task(tid)] };
+    // Read is refused with 13 by the second, and by the third with another errno.
+    let filters = vec![answer(83, 1), answer(0, 13), answer(0, 5)];
+    let mut effective = Effective { filters, stacks: vec![stack(&[0], 1), stack(&[1, 0], 2), stack(&[2, 0], 3)] };
+    let profile = oci::parse_seccomp(PROFILE).unwrap();
+    let policy = profile.evaluate(HostArch::of(Abi::X86_64));
+    let declared = Some(Declared { profile: &profile, policy: &policy });
+    let named = |effective: &Effective, tid| {
+        let mut refusal = refusal(1, "worker", Abi::X86_64, "read", &[3], Seen::Errno(13));
+        refusal.task.tid = tid;
+        let mut log = Log::default();
+        log.add(refusal, SyscallNr(0), [false; 6]);
+        let container = Container { name: None, id: "ab", declared, docker_default: false, effective: Some(effective) };
+        log.entries_mut().map(|entry| DenialView::of_entry(entry, &container).decided_by.filter).collect::<Vec<_>>()
+    };
+    assert_eq!(named(&effective, 2), [Some(2)], "by its own filters");
+    assert_eq!(named(&effective, 3), [None], "its own filters do something else");
+    assert_eq!(named(&effective, 99), [Some(2)], "only one filter does this");
+    effective.filters.push(answer(0, 13));
+    effective.stacks.push(stack(&[3, 0], 4));
+    assert_eq!(named(&effective, 99), [None], "two do");
 }
