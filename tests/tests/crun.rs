@@ -65,9 +65,11 @@ fn denials_are_exact_and_the_profile_is_what_the_kernel_has(stage: &Stage) -> Re
     profile::forbid(&mut custom, &["mkdir"]);
     let option = profile::option(&custom.to_string(), dir.path(), "nomkdir")?;
     let script = "for i in 1 2 3 4 5 6; do mkdir /tmp/$i; done; sleep 1000";
-    for (name, options, kind, denied) in
-        [("nomkdir", &[CRUN, option.as_str()][..], "custom", 6), ("plain", &[CRUN][..], "default", 0)]
-    {
+    for (name, options, kind, denied) in [
+        ("nomkdir", &[CRUN, option.as_str()][..], "custom", 6),
+        ("plain", &[CRUN][..], "default", 0),
+        ("byrunc", &[][..], "default", 0),
+    ] {
         let line = [&["run", "--detach", "--name", name][..], options, &[BUSYBOX, "/bin/sh", "-c", script]];
         stage.engine.client(line.concat())?;
         let shown = tests::process::wait_for("six tries", std::time::Duration::from_secs(20), || {
@@ -83,6 +85,11 @@ fn denials_are_exact_and_the_profile_is_what_the_kernel_has(stage: &Stage) -> Re
         let effective = &shown["effective"];
         ensure!((&effective["mode"], &effective["filters"]) == (&"filter".into(), &1.into()), "{effective}");
         ensure!(effective["matches_declared"] == true, "{effective}");
+        // What is enforced is exactly what crun was told; runc adds its stub, which is no cause for alarm.
+        let reasons = effective["reasons"].as_array().context("no reasons")?;
+        let reasons: Vec<_> = reasons.iter().map(|reason| (&reason["reason"], &reason["alarming"])).collect();
+        let expected = [(&Value::from("runtime-stub"), &Value::from(false))];
+        ensure!(reasons == expected[..usize::from(name == "byrunc")], "{name}: {reasons:?}");
     }
     Ok(())
 }
