@@ -75,7 +75,9 @@ fn denials_are_exact_and_the_profile_is_what_the_kernel_has(stage: &Stage) -> Re
         let shown = tests::process::wait_for("six tries", std::time::Duration::from_secs(20), || {
             let shown = stage.auditor.settled(name)?;
             let row = rows(&shown)?.get(&native(83)).cloned().unwrap_or_default();
-            Ok((row.calls + row.denied == 6).then_some(shown))
+            // The filters are read a moment after the start.
+            let read = !shown["effective"]["reasons"].to_string().contains("effective-unknown");
+            Ok((read && row.calls + row.denied == 6).then_some(shown))
         })?;
         stage.engine.client(["rm", "--force", name])?;
         ensure!(shown["profile"]["kind"] == kind, "{}", shown["profile"]);
