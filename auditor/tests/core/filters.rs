@@ -26,6 +26,8 @@ fn differences(policy: &Policy, filter: &Program) -> Vec<String> {
         .filter_map(|(abi, nr)| {
             let verdict = policy.verdict(abi, nr);
             let diagram = filter.analyze(&mut diagrams, abi, nr).unwrap();
+            // The same function of the arguments, to the last bit of data.
+            let declared = policy.diagram(&mut diagrams, abi, nr);
             // The data of a traced call is for the tracer; the caller gets ENOSYS whatever it is.
             let decisions: BTreeSet<Decision> = diagrams.outcomes(diagram).into_iter().map(Outcome::decision).collect();
             let passing = decisions.iter().filter(|decision| decision.action.passes()).count();
@@ -36,7 +38,8 @@ fn differences(policy: &Policy, filter: &Program) -> Vec<String> {
             };
             let constant = diagrams.as_constant(diagram) == Some(Outcome::ALLOW);
             let exact = decisions.contains(&verdict.decision()) && constant == policy.is_constant_allow(abi, nr);
-            (!fits || !exact).then(|| format!("{abi} {}: {verdict:?}, filter {decisions:?}", nr.0))
+            (!fits || !exact || declared != Ok(diagram))
+                .then(|| format!("{abi} {}: {verdict:?}, filter {decisions:?}", nr.0))
         })
         .collect()
 }

@@ -27,7 +27,7 @@ fn calls(abi: Abi) -> Vec<SyscallNr> {
 struct Tally {
     filters: u32,
     refused: u32,
-    too_large: u32,
+    not_followed: u32,
     compared: u32,
     conditional: u32,
     unknown: BTreeMap<String, u32>,
@@ -46,9 +46,10 @@ fn compare(profile: &Profile, tree: bool, tally: &mut Tally) -> Result<(), Strin
         }
         match policy.diagram(&mut diagrams, abi, nr) {
             Ok(diagram) => declared.push((abi, nr, diagram)),
-            // libseccomp itself may not come back from this.
-            Err(Undetermined::TooLarge) => {
-                tally.too_large += 1;
+            // libseccomp itself may not come back from the one, and what it refuses after the other depends on its
+            // version.
+            Err(Undetermined::TooLarge | Undetermined::Version) => {
+                tally.not_followed += 1;
                 return Ok(());
             }
             Err(error) => *tally.unknown.entry(error.to_string()).or_default() += 1,
