@@ -11,7 +11,7 @@ use aya_log_ebpf::warn;
 
 use crate::cgroup_slot;
 use crate::counter::{lost, lost_in};
-use crate::kernel::{field, offset};
+use crate::kernel::{field, masked, offset};
 use crate::maps::{CGROUPS, EVENTS, FREE_SLOTS, SLOTS};
 
 /// Hex digits of a container's id.
@@ -104,12 +104,12 @@ fn is_container(name: &[u8; CGROUP_NAME_LEN], len: usize) -> bool {
         let scope = len - SCOPE.len();
         let mut at = 0;
         while at < SCOPE.len() {
-            if name[(scope + at) & (CGROUP_NAME_LEN - 1)] != SCOPE[at] {
+            if byte(name, scope + at) != SCOPE[at] {
                 return false;
             }
             at += 1;
         }
-        if name[(scope - ID_LEN - 1) & (CGROUP_NAME_LEN - 1)] != b'-' {
+        if byte(name, scope - ID_LEN - 1) != b'-' {
             return false;
         }
         if ends_with_monitor(name, scope - ID_LEN - 1) {
@@ -121,7 +121,7 @@ fn is_container(name: &[u8; CGROUP_NAME_LEN], len: usize) -> bool {
     };
     let mut at = 0;
     while at < ID_LEN {
-        let digit = name[(start + at) & (CGROUP_NAME_LEN - 1)];
+        let digit = byte(name, start + at);
         if !digit.is_ascii_digit() && !(b'a'..=b'f').contains(&digit) {
             return false;
         }
@@ -138,12 +138,21 @@ fn ends_with_monitor(name: &[u8; CGROUP_NAME_LEN], end: usize) -> bool {
     }
     let mut at = 0;
     while at < MONITOR.len() {
-        if name[(end - MONITOR.len() + at) & (CGROUP_NAME_LEN - 1)] != MONITOR[at] {
+        if byte(name, end - MONITOR.len() + at) != MONITOR[at] {
             return false;
         }
         at += 1;
     }
     true
+}
+
+/// A byte of the name.
+#[inline(always)]
+fn byte(name: &[u8; CGROUP_NAME_LEN], at: usize) -> u8 {
+    const { assert!(CGROUP_NAME_LEN == 128) };
+    let at = masked!(at, 127);
+    // SAFETY: the mask keeps it within the name.
+    unsafe { *name.as_ptr().add(at) }
 }
 
 /// Tells the daemon.

@@ -8,6 +8,7 @@ use auditor_ebpf::{
 use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 
+use crate::kernel::masked;
 use crate::maps::{DENIALS, FOREIGN, LOST, NATIVE, SLOT_LOST};
 
 /// What happened to a call that reached the kernel.
@@ -26,7 +27,8 @@ pub fn count(slot: u32, abi: u8, nr: u32, what: What) {
         return count_foreign(slot, abi, nr, what);
     }
     let Some(counts) = NATIVE.get_ptr_mut(slot) else { return };
-    let index = if (nr as usize) < NATIVE_NRS { nr as usize } else { NATIVE_OUTSIDE };
+    const { assert!(NATIVE_NRS == 512) };
+    let index = if (nr as usize) < NATIVE_NRS { masked!(nr as usize, 511) } else { NATIVE_OUTSIDE };
     // SAFETY: this CPU's own element, and the index is within the tables.
     unsafe {
         let counter = match what {

@@ -16,6 +16,20 @@ macro_rules! offset {
 }
 pub(crate) use offset;
 
+/// A number with a mask put on it that the verifier sees. In assembly, because the compiler leaves out a mask that it can
+/// prove to be needless, and the verifier cannot always; least of all before Linux 6.3.
+macro_rules! masked {
+    ($number:expr, $mask:literal) => {{
+        let mut number: usize = $number;
+        // SAFETY: it touches nothing but the number.
+        unsafe {
+            core::arch::asm!(concat!("{0} &= ", $mask), inout(reg) number, options(nomem, nostack, pure));
+        }
+        number
+    }};
+}
+pub(crate) use masked;
+
 /// Reads a constant in a way that the compiler cannot fold: the loader replaces its value.
 #[inline(always)]
 pub fn read_constant(constant: &u32) -> u32 {

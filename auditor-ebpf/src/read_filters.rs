@@ -16,7 +16,7 @@ use aya_ebpf::bindings::{BPF_ANY, BPF_RB_NO_WAKEUP, seq_file, task_struct};
 use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_ringbuf_output, bpf_seq_write};
 
 use crate::cgroup_slot;
-use crate::kernel::{PF_KTHREAD, Task, field, offset};
+use crate::kernel::{PF_KTHREAD, Task, field, masked, offset};
 use crate::maps::{COPIES, COPY, KNOWN_FILTERS, READING, SHARES, SLOTS};
 
 /// `struct bpf_iter__task` (`kernel/bpf/task_iter.c`).
@@ -163,10 +163,12 @@ fn copy_program(copy: &mut crate::maps::FilterBuffer, filter: *const u8) -> Opti
         }
         (field(original, offset!(fprog_len)), field(original, offset!(fprog_filter)))
     };
-    let len = u32::from(len);
-    if len > MAX_INSTRUCTIONS as u32 {
+    // No filter is empty, and none is longer (`seccomp_prepare_filter`).
+    if len == 0 || usize::from(len) > MAX_INSTRUCTIONS {
         return None;
     }
+    const { assert!(MAX_INSTRUCTIONS == 4096) };
+    let len = masked!(usize::from(len) - 1, 4095) as u32 + 1;
     // SAFETY: the helper checks the source; the destination is long enough for the largest filter.
     let failed = unsafe { bpf_probe_read_kernel((&raw mut copy.instructions).cast(), len * 8, instructions.cast()) };
     if failed != 0 {
