@@ -7,7 +7,10 @@ use anyhow::{Context as _, Result};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, alarm};
+
+/// Seconds that what a program leaves behind may take to end: wardens clean up within a few.
+const PATIENCE: u32 = 180;
 
 /// Runs a program and hands signals on to it; returns when all that it left has ended too.
 pub fn supervise(mut program: Command) -> Result<WaitStatus> {
@@ -19,7 +22,7 @@ pub fn supervise(mut program: Command) -> Result<WaitStatus> {
     let first = Pid::from_raw(i32::try_from(child.id()).context("a process id")?);
     // Not before: programs inherit what is held back, and would not hear any of these either.
     let mut signals = SigSet::empty();
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGCHLD] {
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGCHLD, Signal::SIGALRM] {
         signals.add(signal);
     }
     signals.thread_block().context("holding signals back")?;
@@ -29,13 +32,25 @@ pub fn supervise(mut program: Command) -> Result<WaitStatus> {
         loop {
             match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::StillAlive) => break,
-                Ok(status) if status.pid() == Some(first) => ended = Some(status),
+                Ok(status) if status.pid() == Some(first) => {
+                    ended = Some(status);
+                    alarm::set(PATIENCE);
+                }
                 Ok(_) | Err(Errno::EINTR) => {}
-                Err(_) => return ended.context("the program is gone without a word"),
+                Err(_) => {
+                    alarm::cancel();
+                    return ended.context("the program is gone without a word");
+                }
             }
         }
         match signals.wait().context("waiting for a program")? {
             Signal::SIGCHLD => {}
+            Signal::SIGALRM => {
+                eprintln!(
+                    "xtask: something that the program started still runs after {PATIENCE} s; not waiting for it"
+                );
+                return ended.context("an alarm that nobody set");
+            }
             signal => {
                 eprintln!("xtask: {signal}: cleaning up");
                 // Nobody may be left in it to hear.
