@@ -154,7 +154,7 @@ struct Filter<'a> {
 #[derive(PartialEq, Eq, Hash)]
 enum Target<'a> {
     Name(&'a str),
-    Door(SyscallNr),
+    Number(SyscallNr),
 }
 
 /// What a filter holds so far for one call.
@@ -237,22 +237,21 @@ impl<'a> Filter<'a> {
             let mut inside = chain.clone();
             inside.conditions.retain(|condition| condition.index != 0);
             inside.conditions.insert(0, equal(0, number));
-            if !self.calls.entry((abi, Target::Door(door))).or_default().add(abi, &inside) {
+            if !self.calls.entry((abi, Target::Number(door))).or_default().add(abi, &inside) {
                 return false;
             }
         }
-        if syscall::number(abi, name).is_none() && !has_ghosts(abi, door.is_some()) {
-            return true;
-        }
-        self.calls.entry((abi, Target::Name(name))).or_default().add(abi, chain)
+        let target = match syscall::number(abi, name) {
+            Some(nr) => Target::Number(nr),
+            None if has_ghosts(abi, door.is_some()) => Target::Name(name),
+            None => return true,
+        };
+        self.calls.entry((abi, target)).or_default().add(abi, chain)
     }
 
     /// Fewer than this the filter cannot have: one for each call, one for each value.
     fn instructions(&self) -> usize {
-        let exists = |(abi, target): &&(Abi, Target<'_>)| match target {
-            Target::Name(name) => syscall::number(*abi, name).is_some(),
-            Target::Door(_) => true,
-        };
+        let exists = |(_, target): &&(Abi, Target<'_>)| matches!(target, Target::Number(_));
         self.compared.len() + self.calls.keys().filter(exists).count()
     }
 }

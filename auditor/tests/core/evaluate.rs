@@ -1,5 +1,6 @@
 //! The meaning of a profile, where no real filter of one host can show it.
 
+use auditor::profile::oci::parse_seccomp;
 use auditor::profile::{Decision, HostArch, Policy, Profile, Runtime, Verdict};
 use auditor::syscall::{Abi, SyscallNr};
 
@@ -111,4 +112,21 @@ fn summary_counts_every_name_once() {
     let summary = policy.native_summary();
     let names = auditor::syscall::all(Abi::X86_64).count();
     assert_eq!((summary.allowed + summary.conditional + summary.denied) as usize, names);
+}
+
+/// A rule for a multiplexed call as such is about the same call as those for the calls behind it.
+#[test]
+fn what_comes_through_a_door_is_settled_by_a_rule_for_the_door() {
+    let door = r#"{"names": ["ipc"], "action": "SCMP_ACT_ALLOW"}"#;
+    let semop = |action, args| format!(r#"{{"names": ["semop"], "action": "{action}"{args}}}"#);
+    let below = r#", "args": [{"index": 0, "value": 9, "op": "SCMP_CMP_LT"}]"#;
+    let (always, sometimes) = (semop("SCMP_ACT_NOTIFY", ""), semop("SCMP_ACT_ALLOW", below));
+    let parsed = |rules: &str| {
+        let text = format!(
+            r#"{{"defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86"], "syscalls": [{rules}]}}"#
+        );
+        parse_seccomp(text.as_bytes())
+    };
+    assert!(parsed(&format!("{always}, {door}, {sometimes}")).is_ok());
+    assert!(parsed(&format!("{always}, {sometimes}, {door}")).is_err());
 }
