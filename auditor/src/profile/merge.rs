@@ -278,12 +278,12 @@ impl Rules<'_> {
 
     /// Whether rules do what is wanted.
     fn fit(&self, diagrams: &mut Diagrams, rules: Vec<Rule>, wanted: &[(Abi, SyscallNr, Diagram)]) -> Fit {
-        let nothing = rules.is_empty();
         let policy = Profile { rules, ..self.head.clone() }.evaluate(self.host);
         let mut fit = Fit::Exact;
         for (abi, nr, wanted) in wanted {
-            let stubbed = nothing && self.stubs() && self.union.stub_above(*abi).is_some_and(|highest| *nr > highest);
-            let done = if stubbed {
+            // Where these rules alone end below the union's stub, others name the newest call in the end.
+            let stub = self.union.stub_above(*abi).filter(|highest| policy.stub_above(*abi) < Some(*highest));
+            let done = if self.stubs() && stub.is_some_and(|highest| *nr > highest) {
                 diagrams.constant(Outcome::errno(ENOSYS)).map_err(Undetermined::from)
             } else {
                 policy.diagram(diagrams, *abi, *nr)
