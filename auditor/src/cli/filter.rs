@@ -25,7 +25,7 @@ pub(super) struct Arguments {
     /// Write the bytes of a filter to stdout: an array of the kernel's struct sock_filter
     #[arg(long, conflicts_with_all = ["names", "all"])]
     raw: bool,
-    /// Which filter to list or write, where there are several, as the table numbers them
+    /// One filter by itself, as the table numbers them
     #[arg(long, value_name = "N")]
     filter: Option<usize>,
 }
@@ -34,6 +34,9 @@ pub(super) fn run(global: &Global, out: &Output, arguments: &Arguments) -> Resul
     let request = Request::Filter { container: arguments.container.clone() };
     let Response::Filter(answer) = ask(global, &request)? else { return Err(Error::WrongAnswer) };
     let held = Held::of(*answer)?;
+    if (arguments.raw || arguments.disassemble) && out.is_json() {
+        return Err(FilterError::NoJson.into());
+    }
     if arguments.raw {
         if io::stdout().is_terminal() {
             return Err(FilterError::Terminal.into());
@@ -42,7 +45,7 @@ pub(super) fn run(global: &Global, out: &Output, arguments: &Arguments) -> Resul
     } else if arguments.disassemble {
         out.write_text(&held.listing(arguments.filter, &out.style)?)?;
     } else {
-        let view = EnforcedView::of(&held, &arguments.names)?;
+        let view = EnforcedView::of(&held, &arguments.names, arguments.filter)?;
         out.write(&[&view], |style| view.table(style, arguments.all || !arguments.names.is_empty()))?;
     }
     Ok(Outcome::Clean)

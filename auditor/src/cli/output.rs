@@ -34,6 +34,10 @@ impl Output {
         Self { format: global.output, style: Style { colour, truncate: !global.no_trunc, width } }
     }
 
+    pub(super) fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+
     /// Writes the objects as JSON, or the table made from them.
     pub(super) fn write<T: Serialize>(&self, objects: &[T], table: impl FnOnce(&Style) -> String) -> Result<(), Error> {
         self.write_text(&match self.format {

@@ -97,7 +97,10 @@ pub fn filter(ledger: &Ledger, container: &str, differing: &Differing) -> Result
     let engine = ledger.engine.as_ref();
     let replaced = default_replaced(ledger.shown(), engine).contains(&record.id());
     let comparison = record.comparison(&record.profile(engine), replaced, differing);
-    let effective = record.enforced.effective.as_ref().filter(|effective| effective.tasks() > 0).ok_or_else(|| {
+    if let Some(Err(why)) = &record.enforced.effective {
+        return Err(Failure::new(FailureKind::Internal, format!("the kernel's filters cannot be read: {why}")));
+    }
+    let effective = record.enforced.seen().filter(|effective| effective.tasks() > 0).ok_or_else(|| {
         Failure::new(FailureKind::NotRunning, "no task of the container runs now, so the kernel holds no filter of it")
     })?;
     let filters = effective.filters.iter().enumerate().map(|(index, held)| HeldFilter {

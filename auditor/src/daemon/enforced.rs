@@ -24,37 +24,62 @@ pub struct Enforced {
     pub seccomp: Option<SeccompStatus>,
     /// The kernel's bitmaps of its first filter.
     pub always_allowed: Option<AlwaysAllowed>,
-    /// The filters of all its tasks, at the latest look.
-    pub effective: Option<Effective>,
+    /// The filters of all its tasks, at the latest look; why not, where the look failed.
+    pub effective: Option<Result<Effective, String>>,
     /// Threads that had no filter at that look, and since when they were seen to have none.
     bare: BTreeMap<u32, Instant>,
+    /// Those of them that may be the runtime's own process, which has none for a moment when it enters the container.
+    passing: BTreeSet<u32>,
 }
 
 impl Enforced {
     /// Nothing told.
     pub const fn none() -> Self {
-        Self { seccomp: None, always_allowed: None, effective: None, bare: BTreeMap::new() }
+        Self { seccomp: None, always_allowed: None, effective: None, bare: BTreeMap::new(), passing: BTreeSet::new() }
     }
 
-    /// Takes the filters of all tasks. One without any is believed when it is seen a second time: the runtime's own
-    /// process has none for a moment, when it enters the container. Returns whether there are such now.
-    pub fn looked(&mut self, mut effective: Effective, being_set_up: bool) -> bool {
-        let mut unsettled = false;
+    /// Takes the filters of all tasks. One without any is believed to have none when it is seen again some time later.
+    /// Returns whether there are such to be seen again.
+    pub fn looked(&mut self, effective: Effective, being_set_up: bool) -> bool {
         let now = Instant::now();
-        let mut bare = BTreeMap::new();
+        let bare = effective.stacks.iter().filter(|stack| stack.is_bare()).flat_map(|stack| &stack.tasks);
+        let since = |task: &Task| (task.tid, self.bare.get(&task.tid).copied().unwrap_or(now));
+        self.bare = bare.map(since).collect();
+        let is_new = |since: &Instant| being_set_up || now.duration_since(*since) < SET_UP;
+        self.passing = self.bare.iter().filter(|(_, since)| is_new(since)).map(|(tid, _)| *tid).collect();
+        self.effective = Some(Ok(effective));
+        !self.passing.is_empty()
+    }
+
+    /// The look failed: what was seen before is not how it is now.
+    pub fn look_failed(&mut self, why: &str) {
+        self.effective = Some(Err(why.to_owned()));
+    }
+
+    /// It has no tasks any more.
+    pub fn ended(&mut self) {
+        self.effective = None;
+        self.bare.clear();
+        self.passing.clear();
+    }
+
+    /// The filters of its tasks, where they are known.
+    pub fn seen(&self) -> Option<&Effective> {
+        self.effective.as_ref()?.as_ref().ok()
+    }
+
+    /// What is to be compared: without tasks that may have no filter for a moment only.
+    fn settled(&self) -> Result<Option<Effective>, &str> {
+        let mut effective = match &self.effective {
+            None => return Ok(None),
+            Some(Err(why)) => return Err(why),
+            Some(Ok(effective)) => effective.clone(),
+        };
         for stack in effective.stacks.iter_mut().filter(|stack| stack.is_bare()) {
-            let since = |task: &Task| (task.tid, self.bare.get(&task.tid).copied().unwrap_or(now));
-            bare.extend(stack.tasks.iter().map(since));
-            let tasks = stack.tasks.len();
-            stack.tasks.retain(|task| {
-                !being_set_up && self.bare.get(&task.tid).is_some_and(|since| now.duration_since(*since) >= SET_UP)
-            });
-            unsettled |= stack.tasks.len() < tasks;
+            stack.tasks.retain(|task| !self.passing.contains(&task.tid));
         }
         effective.stacks.retain(|stack| !stack.tasks.is_empty());
-        self.bare = bare;
-        self.effective = Some(effective);
-        unsettled
+        Ok(Some(effective))
     }
 
     /// The kernel's word goes before everything else; a filter seen on its tasks is one too.
@@ -78,7 +103,11 @@ impl Enforced {
         EffectiveView {
             mode,
             filters: self.filter_count(),
-            matches_declared: comparison.matches.or_else(|| self.matches_as_far_as_seen(declared, mode)),
+            matches_declared: match comparison.matches {
+                // What will not be known is unknown; what is not known yet may be known in part.
+                None if comparison.pending => self.matches_as_far_as_seen(declared, mode),
+                matches => matches,
+            },
             reasons: reason::views(comparison),
         }
     }
@@ -124,10 +153,11 @@ pub fn compare(
         },
         Declared::NoProfile => effective::Declared::Nothing,
     };
+    let effective = enforced.settled();
     effective::compare(
         &Asked {
             declared,
-            effective: enforced.effective.as_ref(),
+            effective: effective.as_ref().map(Option::as_ref).map_err(|why| *why),
             foreign_abis: &known.foreign_abis,
             default_changed: known.default_changed,
         },

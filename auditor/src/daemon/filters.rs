@@ -20,6 +20,7 @@ pub struct Looking {
     last: Option<Instant>,
     soon: bool,
     failed: bool,
+    turn: usize,
 }
 
 impl Looking {
@@ -28,51 +29,41 @@ impl Looking {
         self.soon = true;
     }
 
-    /// Looks, if it is time to.
+    /// Looks, if it is time to, and has compared what was not compared yet.
     pub fn now_and_then(&mut self, ledger: &mut Ledger, kernel: &mut Kernel, differing: &mut Differing) {
         if self.soon || self.last.is_none_or(|last| last.elapsed() >= PAUSE) {
-            // Tasks without a filter are believed at the second look.
-            let again = self.now(ledger, kernel, differing);
-            self.soon = again;
-        } else {
-            want_comparisons(ledger, differing);
+            // Tasks without a filter are believed to have none at the second look.
+            self.soon = self.now(ledger, kernel);
         }
+        self.turn = self.turn.wrapping_add(1);
+        ledger.want_comparisons(differing, self.turn);
     }
 
     /// Looks. Returns whether another look is wanted soon.
-    pub fn now(&mut self, ledger: &mut Ledger, kernel: &mut Kernel, differing: &mut Differing) -> bool {
+    pub fn now(&mut self, ledger: &mut Ledger, kernel: &mut Kernel) -> bool {
         self.last = Some(Instant::now());
-        let unsettled = match kernel.read_filters(FilterScope::All) {
+        match kernel.read_filters(FilterScope::All) {
             Ok(reading) => {
                 self.failed = false;
                 ledger.filters_seen(by_slot(&reading))
             }
-            Err(error) if self.failed => {
-                tracing::debug!(%error, "the containers' filters still cannot be read");
-                false
-            }
             Err(error) => {
+                if !self.failed {
+                    warn!(%error, "the containers' filters cannot be read, and are not compared with their profiles");
+                }
                 self.failed = true;
-                warn!(%error, "the containers' filters cannot be read, and are not compared with their profiles");
+                ledger.filters_not_seen(&error.to_string());
                 false
             }
-        };
-        want_comparisons(ledger, differing);
-        unsettled
-    }
-}
-
-/// Has those filters compared with their declared profiles that are new.
-fn want_comparisons(ledger: &Ledger, differing: &mut Differing) {
-    for (active, program) in ledger.to_compare() {
-        differing.want(&active.sha256, &active.policy, program);
+        }
     }
 }
 
 /// What was read, container by container.
 fn by_slot(reading: &FilterReading) -> BTreeMap<SlotNr, Effective> {
     let mut slots: BTreeMap<SlotNr, Effective> = BTreeMap::new();
-    let mut places: BTreeMap<(SlotNr, usize), usize> = BTreeMap::new();
+    // Each `docker exec` installs the container's filter anew: what has the same bytes is one.
+    let mut places: BTreeMap<(SlotNr, Result<&[u8], usize>), usize> = BTreeMap::new();
     for task in &reading.tasks {
         let effective = slots.entry(task.slot).or_default();
         let (filters, cut) = match (&task.chain, task.mode) {
@@ -80,7 +71,8 @@ fn by_slot(reading: &FilterReading) -> BTreeMap<SlotNr, Effective> {
             (_, SeccompMode::Other(_)) => continue,
             (Chain::Known { filters, older }, SeccompMode::Filter | SeccompMode::Disabled) => {
                 let place = |id: &crate::kernel::FilterId| {
-                    *places.entry((task.slot, id.0)).or_insert_with(|| {
+                    let program = reading.filters.get(id.0).and_then(|filter| filter.program.as_deref());
+                    *places.entry((task.slot, program.ok_or(id.0))).or_insert_with(|| {
                         effective.filters.push(held(reading, id.0));
                         effective.filters.len() - 1
                     })

@@ -6,14 +6,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tracing::{debug, info, warn};
 
-use super::profile::{Active, Declared};
+use super::differing::Differing;
+use super::profile::Declared;
 use super::record::Record;
 use crate::bundle::{Bundle, BundleError};
 use crate::cgroupfs;
 use crate::container::{CgroupId, ContainerId};
 use crate::docker::{Change, Container, Engine};
-use crate::effective::{Effective, Held};
-use crate::filter::Program;
+use crate::effective::Effective;
 use crate::kernel::{Kernel, KernelError, Losses, SlotNr, SlotOwner, SlotState};
 use crate::procfs;
 use crate::profile::Runtime;
@@ -319,14 +319,27 @@ impl Ledger {
         unsettled
     }
 
-    /// The filters that a declared profile is to be compared with, each with the profile.
-    pub fn to_compare(&self) -> impl Iterator<Item = (&Active, &Program)> {
-        self.records.values().filter_map(|record| Some((record.declared.active()?, &record.enforced))).flat_map(
-            |(active, enforced)| {
-                let filters = enforced.effective.iter().flat_map(|effective| &effective.filters);
-                filters.filter_map(Held::program).map(move |program| (active, program))
-            },
-        )
+    /// The look at the filters failed.
+    pub fn filters_not_seen(&mut self, why: &str) {
+        for id in self.slots.values() {
+            if let Some(record) = self.records.get_mut(id) {
+                record.enforced.look_failed(why);
+            }
+        }
+    }
+
+    /// Has the next filter of each container compared with its declared profile that was not compared yet. Each has its
+    /// turn: `turn` is where to begin.
+    pub fn want_comparisons(&self, differing: &mut Differing, turn: usize) {
+        differing.begin_round();
+        let live: Vec<&Record> = self.records.values().filter(|record| record.is_live()).collect();
+        let (later, first) = live.split_at(turn.checked_rem(live.len()).unwrap_or(0));
+        for record in first.iter().chain(later) {
+            let Some(active) = record.declared.active() else { continue };
+            if let Some(program) = record.not_compared(self.engine.as_ref(), differing) {
+                differing.want(&active.sha256, &active.policy, &program);
+            }
+        }
     }
 
     /// Forgets containers that are gone for long, and the oldest of too many.

@@ -220,7 +220,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                         let _ = reply.send(refusals.follow(&ledger, query));
                     }
                     Query::Filter { container, reply } => {
-                        looking.now(&mut ledger, &mut kernel, &mut differing);
+                        looking.now(&mut ledger, &mut kernel);
                         let _ = reply.send(answer::filter(&ledger, &container, &differing));
                     }
                 }

@@ -10,10 +10,11 @@ use super::enforced::{self, Enforced, Known};
 use super::profile::Declared;
 use crate::audit;
 use crate::container::ContainerId;
-use crate::counters::Counters;
+use crate::counters::{Counters, Tally};
 use crate::denial::{self, Counter};
 use crate::docker::{Container, Engine};
-use crate::effective::Comparison;
+use crate::effective::{Comparison, Differences, Unclear};
+use crate::filter::Program;
 use crate::kernel::SlotNr;
 use crate::profile::Runtime;
 use crate::report::view::{ContainerView, EffectiveMode, ProfileKind, ProfileView, SyscallView, WindowView};
@@ -143,6 +144,9 @@ impl Record {
         if let Some(counters) = self.live.remove(&slot) {
             self.finished.merge(&counters);
         }
+        if self.live.is_empty() {
+            self.enforced.ended();
+        }
         self.lost += self.lost_live.remove(&slot).unwrap_or(0);
     }
 
@@ -248,8 +252,35 @@ impl Record {
 
     /// Its filters against its declared profile.
     pub fn comparison(&self, profile: &ProfileView, default_replaced: bool, differing: &Differing) -> Comparison {
+        let sha256 = self.declared.active().map_or("", |active| &active.sha256);
+        self.compared(profile, default_replaced, |program| differing.of(sha256, program))
+    }
+
+    /// The first of its filters that was not compared with its declared profile yet, and is to be.
+    pub fn not_compared(&self, engine: Option<&Engine>, differing: &Differing) -> Option<Program> {
+        let sha256 = &self.declared.active()?.sha256;
+        let mut wanted = None;
+        self.compared(&self.profile(engine), false, |program| {
+            let differences = differing.of(sha256, program);
+            if differences == Err(Unclear::Pending) && wanted.is_none() {
+                wanted = Some(program.clone());
+            }
+            differences
+        });
+        wanted
+    }
+
+    fn compared(
+        &self,
+        profile: &ProfileView,
+        default_replaced: bool,
+        mut differ: impl FnMut(&Program) -> Differences,
+    ) -> Comparison {
         let counters = self.counters();
-        let made = |abi: &Abi| *abi != Abi::NATIVE && counters.tallies.keys().any(|(by, _)| by == abi);
+        let under = |tally: &Tally| tally.calls > 0 || tally.denials.certain() > 0;
+        let made = |abi: &Abi| {
+            *abi != Abi::NATIVE && counters.tallies.iter().any(|((by, _), tally)| by == abi && under(tally))
+        };
         let known = Known {
             container: self.container.as_ref(),
             declared: &self.declared,
@@ -257,8 +288,7 @@ impl Record {
             foreign_abis: Abi::ALL.into_iter().filter(made).collect(),
             default_changed: default_replaced,
         };
-        let sha256 = self.declared.active().map_or("", |active| &active.sha256);
-        enforced::compare(&self.enforced, &known, |_, program| differing.of(sha256, program))
+        enforced::compare(&self.enforced, &known, |_, program| differ(program))
     }
 
     /// Whether a container of this name is being started, by its engine's word: the runtime's process waits in it.

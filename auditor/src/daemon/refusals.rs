@@ -67,11 +67,13 @@ impl Refusals {
         let Some(first) = kernel.next_refusal() else { return taken };
         let clock = Clock::now();
         let mut next = Some(first);
+        let mut met = false;
         for _ in 0..limit {
             let Some(refusal) = next.take().or_else(|| kernel.next_refusal()) else { break };
-            if ledger.container_of(refusal.cgroup).is_none() && !taken.any {
+            if ledger.container_of(refusal.cgroup).is_none() && !met {
                 // Its slot was taken a moment ago. Looking for it once a round is often enough.
                 taken.new = ledger.meet(kernel).unwrap_or_default();
+                met = true;
             }
             taken.any = true;
             match ledger.container_of(refusal.cgroup).and_then(|id| ledger.record(id)) {
@@ -132,8 +134,8 @@ impl Refusals {
                 continue;
             }
             for (counter, count) in self.logs.entry(record.id()).or_default().settle(counted) {
-                self.unseen += count;
                 if let Some(view) = unseen(record, ledger.engine.as_ref(), counter, count, now) {
+                    self.unseen += count;
                     self.followers.tell_unseen(record, &view);
                 }
             }
@@ -269,7 +271,7 @@ impl<'a> Context<'a> {
             id: &self.id,
             declared: self.record.declared.as_declared(),
             docker_default: self.docker_default,
-            effective: self.record.enforced.effective.as_ref(),
+            effective: self.record.enforced.seen(),
         }
     }
 }

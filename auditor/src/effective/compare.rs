@@ -43,7 +43,7 @@ impl Difference {
     /// not told about, answered by the default or by the runtime's stub for calls that it does not know.
     fn is_the_runtimes(&self, policy: &Policy) -> bool {
         let unnamed = |decision: Decision| decision == Decision::errno(ENOSYS) || decision == policy.default_decision();
-        let beyond = policy.stub_above(self.abi).is_none_or(|highest| self.nr > highest);
+        let beyond = policy.stub_above(self.abi).is_some_and(|highest| self.nr > highest);
         beyond && unnamed(self.declared) && unnamed(self.enforced)
     }
 }
@@ -55,8 +55,8 @@ const ENOSYS: u16 = 38;
 pub struct Asked<'a> {
     /// What was declared.
     pub declared: Declared<'a>,
-    /// What is enforced; `None` where it was not, or could not be, read.
-    pub effective: Option<&'a Effective>,
+    /// What is enforced; `None` where nobody looked yet, and the reason where it cannot be read.
+    pub effective: Result<Option<&'a Effective>, &'a str>,
     /// Other ABIs than the host's own that the container was seen to use.
     pub foreign_abis: &'a BTreeSet<Abi>,
     /// The engine gives another default profile to containers that are started now.
@@ -85,7 +85,8 @@ pub enum Reason {
         /// How many of these filters there are.
         filters: usize,
     },
-    /// Some tasks of a confined container have no filter (`docker exec --privileged`).
+    /// Some tasks of a confined container have no filter: they came in from the host, or by `docker exec --privileged` where
+    /// the engine leaves the filter away.
     UnfilteredTask {
         /// Who.
         tasks: Vec<Task>,
@@ -160,10 +161,21 @@ pub struct Comparison {
     pub own: Option<usize>,
     /// Why not, or why it only looks otherwise; the alarming ones first.
     pub reasons: Vec<Reason>,
+    /// More will be known soon.
+    pub pending: bool,
 }
 
-/// Why a filter's meaning is not known.
-pub type Differences = Result<Vec<Difference>, String>;
+/// The calls that a filter treats otherwise than a profile; none: it is the profile's.
+pub type Differences = Result<Vec<Difference>, Unclear>;
+
+/// Why a filter cannot be compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unclear {
+    /// It will be known soon.
+    Pending,
+    /// What it or the profile does cannot be told, for this reason.
+    Never(String),
+}
 
 /// The calls that a program treats otherwise than a policy; empty: they are the same filter.
 ///
@@ -176,8 +188,8 @@ pub fn differences(policy: &Policy, program: &Program) -> Differences {
         let unnamed = [SyscallNr(600), SyscallNr(100_000)];
         let mut diagrams = Diagrams::new();
         for nr in syscall::all(abi).map(|(nr, _)| nr).chain(unnamed) {
-            let declared = policy.diagram(&mut diagrams, abi, nr).map_err(|error| error.to_string())?;
-            let enforced = program.analyze(&mut diagrams, abi, nr).map_err(|error| error.to_string())?;
+            let declared = policy.diagram(&mut diagrams, abi, nr).map_err(never)?;
+            let enforced = program.analyze(&mut diagrams, abi, nr).map_err(never)?;
             let other = |declared: Outcome, enforced: Outcome| declared.decision() != enforced.decision();
             if let Some(args) = diagrams.pair_witness(declared, enforced, other) {
                 let decision = |diagram| diagrams.evaluate(diagram, &args).decision();
@@ -186,6 +198,11 @@ pub fn differences(policy: &Policy, program: &Program) -> Differences {
         }
     }
     Ok(found)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
+fn never(error: impl ToString) -> Unclear {
+    Unclear::Never(error.to_string())
 }
 
 /// Whether programs on a host of this kind can make calls by that ABI.
@@ -201,9 +218,10 @@ const fn reachable(native: Abi, abi: Abi) -> bool {
 pub fn compare(asked: &Asked<'_>, mut differ: impl FnMut(&Policy, &Program) -> Differences) -> Comparison {
     let mut found = Findings::default();
     match asked.effective {
-        None => found.unknown("no task of the container was looked at yet"),
-        Some(effective) if effective.tasks() == 0 => found.unknown("the container has no tasks"),
-        Some(effective) => match asked.declared {
+        Err(why) => found.unknown(why),
+        Ok(None) => found.not_yet("no task of the container was looked at yet"),
+        Ok(Some(effective)) if effective.tasks() == 0 => found.not_yet("no task of the container was seen to run"),
+        Ok(Some(effective)) => match asked.declared {
             Declared::Unknown => found.declared_unknown(),
             Declared::Nothing => found.nothing_declared(effective),
             Declared::Privileged { profile_given } => {
@@ -232,12 +250,21 @@ struct Findings {
     own: Option<usize>,
     /// Something that decides could not be read.
     unknown: bool,
+    pending: bool,
 }
 
 impl Findings {
     fn unknown(&mut self, why: &str) {
         self.unknown = true;
-        self.reasons.push(Reason::EffectiveUnknown { why: why.to_owned() });
+        let reason = Reason::EffectiveUnknown { why: why.to_owned() };
+        if !self.reasons.contains(&reason) {
+            self.reasons.push(reason);
+        }
+    }
+
+    fn not_yet(&mut self, why: &str) {
+        self.pending = true;
+        self.unknown(why);
     }
 
     fn declared_unknown(&mut self) {
@@ -318,7 +345,11 @@ impl Findings {
                 Ok(differences) => {
                     oldest.get_or_insert(differences);
                 }
-                Err(why) => {
+                Err(Unclear::Pending) => {
+                    self.not_yet("they are being compared with the declared profile");
+                    return None;
+                }
+                Err(Unclear::Never(why)) => {
                     self.unknown(&why);
                     return None;
                 }
@@ -347,6 +378,6 @@ impl Findings {
         let differs = self.reasons.iter().any(Reason::is_alarming);
         // A difference that was found is one, whatever could not be read beside it.
         let matches = if differs { Some(false) } else { (!self.unknown).then_some(true) };
-        Comparison { matches, own: self.own, reasons: self.reasons }
+        Comparison { matches, own: self.own, reasons: self.reasons, pending: self.pending }
     }
 }

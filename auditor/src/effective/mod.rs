@@ -5,7 +5,7 @@ mod compare;
 
 use crate::filter::{Outcome, Program, SeccompData, Stack};
 
-pub use compare::{Asked, Comparison, Declared, Difference, Differences, Reason, compare, differences};
+pub use compare::{Asked, Comparison, Declared, Difference, Differences, Reason, Unclear, compare, differences};
 
 /// A thread of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]

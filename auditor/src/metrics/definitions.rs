@@ -58,7 +58,7 @@ definitions! {
     SYSCALL_ERRORS = Counter "auditor_syscall_errors_total" SYSCALL,
         "System calls that passed the filter and returned an error.";
     UNFILTERED_SYSCALLS = Counter "auditor_unfiltered_syscalls_total" CONTAINER,
-        "System calls by tasks without a seccomp filter: the runtime's set-up, an unconfined container, docker exec --privileged.";
+        "System calls by tasks without a seccomp filter: the runtime's set-up, an unconfined container, a process that came in from the host.";
     DENIALS = Counter "auditor_seccomp_denials_total" &["name", "image", "abi", "syscall", "action"],
         "System calls that a seccomp filter refused, with the action that refused them.";
     ALLOWED = Gauge "auditor_seccomp_allowed_syscalls" CONTAINER,

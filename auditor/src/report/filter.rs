@@ -64,6 +64,9 @@ pub enum FilterError {
         /// Names that look like it.
         near: Vec<String>,
     },
+    /// A listing and bytes are what they are.
+    #[error("--disassemble and --raw have no JSON form; leave --output away")]
+    NoJson,
     /// Bytes would be written to a terminal.
     #[error("--raw writes bytes, which a terminal cannot show: redirect them to a file, or use --disassemble")]
     Terminal,
@@ -238,14 +241,24 @@ pub struct StackView {
 }
 
 impl EnforcedView {
-    /// Works out what the filters do, to these calls or, if there are none, to all.
+    /// Works out what the filters do, to these calls or, if there are none, to all: each stack, or one filter alone.
     ///
     /// # Errors
-    /// When a name is no call's.
-    pub fn of(held: &Held, names: &[String]) -> Result<Self, FilterError> {
+    /// When a name is no call's, or there is no such filter.
+    pub fn of(held: &Held, names: &[String], alone: Option<usize>) -> Result<Self, FilterError> {
         let wanted = calls::wanted(names)?;
         let answer = &held.answer;
-        let stacks = answer.stacks.iter().map(|stack| StackView {
+        let chosen = match alone {
+            None => answer.stacks.clone(),
+            Some(number) => {
+                held.program(number)?;
+                let index = number - 1;
+                let under = answer.stacks.iter().filter(|stack| stack.filters.contains(&index));
+                let tasks = under.flat_map(|stack| stack.tasks.iter().cloned()).collect();
+                vec![HeldStack { filters: vec![index], cut: false, tasks }]
+            }
+        };
+        let stacks = chosen.iter().map(|stack| StackView {
             filters: stack.filters.iter().map(|index| index + 1).collect(),
             cut: stack.cut,
             tasks: stack.tasks.iter().map(TaskView::of).collect(),

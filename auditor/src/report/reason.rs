@@ -34,9 +34,9 @@ fn sentence(reason: &Reason) -> String {
             default = outcome(*default),
         ),
         Reason::StackedFilter { filters, tasks } => format!(
-            "{} put on top by the program itself, on {}; refusals by it are no fault of the profile, and changing the \
-             profile does not lift them",
-            count(*filters, "more filter"),
+            "{} that the profile does not make, on {}; programs put such on themselves. What it refuses, no change of the \
+             profile allows",
+            count(*filters, "filter"),
             tasks_in_words(tasks),
         ),
         Reason::InheritedFilter { filters } => format!(
@@ -44,8 +44,8 @@ fn sentence(reason: &Reason) -> String {
             count(*filters, "filter"),
         ),
         Reason::UnfilteredTask { tasks } => format!(
-            "no filter at all on {}: such tasks come from docker exec --privileged, or from the host by nsenter; they may \
-             make any call",
+            "no filter at all on {}: such tasks come from the host (nsenter), or from docker exec --privileged where the \
+             engine leaves the filter away; they may make any call",
             tasks_in_words(tasks),
         ),
         Reason::Privileged { profile_given: true } => {

@@ -249,7 +249,7 @@ fn folded(rows: &[SyscallView], style: &Style, folds: &Folds) -> String {
     }
     setup.sort_unstable();
     setup.dedup();
-    list(&setup, "made only by tasks without the filter (the runtime's set-up, exec --privileged)");
+    list(&setup, "made only by tasks without the filter (the runtime's set-up, processes from the host)");
     let mut hidden = Vec::new();
     for (abi, mut names) in unused {
         names.sort_unstable();

@@ -61,7 +61,8 @@ fn effective(filters: Vec<Program>, stacks: &[&[usize]]) -> Effective {
 }
 
 fn compared(declared: Declared<'_>, effective: &Effective) -> Comparison {
-    let asked = Asked { declared, effective: Some(effective), foreign_abis: &BTreeSet::new(), default_changed: false };
+    let asked =
+        Asked { declared, effective: Ok(Some(effective)), foreign_abis: &BTreeSet::new(), default_changed: false };
     compare(&asked, differences)
 }
 
@@ -131,6 +132,12 @@ fn a_runtime_without_a_stub_is_no_difference() {
     assert!(policy.stub_above(Abi::X86_64).is_some());
     let found = compared(Declared::Profile(&policy), &effective(vec![program(39, ALLOW, ERRNO | 1)], &[&[0]]));
     assert_eq!((found.matches, found.own), (Some(true), Some(0)), "{:?}", found.reasons);
+    // A call that the profile names has its own answer, with a stub or without.
+    let text = r#"{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86_64"],
+        "syscalls":[{"names":["getpid"],"action":"SCMP_ACT_ERRNO","errnoRet":38}]}"#;
+    let denying = profile(text).evaluate(HOST);
+    let found = compared(Declared::Profile(&denying), &effective(vec![program(39, ALLOW, ALLOW)], &[&[0]]));
+    assert_eq!((found.matches, reasons(&found)), (Some(false), vec!["other-filter"]));
     // Another errno than the default's and the stub's is no runtime's doing.
     let found = compared(Declared::Profile(&policy), &effective(vec![program(39, ALLOW, ERRNO | 2)], &[&[0]]));
     assert_eq!(found.matches, Some(false));
@@ -163,11 +170,15 @@ fn what_cannot_be_read_is_unknown_and_never_a_match() {
     assert_eq!((found.matches, reasons(&found)), (None, vec!["declared-unknown"]));
     let nothing_seen = Asked {
         declared: Declared::Profile(&policy),
-        effective: None,
+        effective: Ok(None),
         foreign_abis: &BTreeSet::new(),
         default_changed: false,
     };
-    assert_eq!(compare(&nothing_seen, differences).matches, None);
+    let found = compare(&nothing_seen, differences);
+    assert_eq!((found.matches, found.pending), (None, true));
+    let failed = Asked { effective: Err("the kernel said no"), ..nothing_seen };
+    let found = compare(&failed, differences);
+    assert_eq!((found.matches, found.pending), (None, false));
     // A difference that was found is one, whatever else is unknown.
     let mut held = effective(vec![docker_filter()], &[&[0], &[]]);
     held.stacks[0].cut = true;
@@ -183,7 +194,7 @@ fn a_foreign_abi_and_a_changed_default_are_reasons_of_their_own() {
     let foreign = BTreeSet::from([Abi::I386]);
     let asked = Asked {
         declared: Declared::Profile(&policy),
-        effective: Some(&held),
+        effective: Ok(Some(&held)),
         foreign_abis: &foreign,
         default_changed: true,
     };

@@ -1,6 +1,8 @@
 use super::*;
 use crate::filter::Instruction;
 use crate::golden::assert_recorded;
+use crate::report::view::VerdictKind;
+use crate::syscall::Abi;
 
 const DOCKER_FILTER: &[u8] = include_bytes!("../../../tests/data/docker-default-20.10-oci.bpf");
 
@@ -50,7 +52,7 @@ fn answer() -> FilterAnswer {
 
 fn view(names: &[&str]) -> EnforcedView {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    EnforcedView::of(&Held::of(answer()).unwrap(), &names).unwrap()
+    EnforcedView::of(&Held::of(answer()).unwrap(), &names, None).unwrap()
 }
 
 #[test]
@@ -103,8 +105,21 @@ fn an_answer_that_makes_no_sense_is_refused() {
 fn a_filter_that_cannot_be_read_leaves_its_tasks_unknown() {
     let mut answer = answer();
     answer.filters[1].instructions = None;
-    let view = EnforcedView::of(&Held::of(answer).unwrap(), &["mkdir".to_owned()]).unwrap();
+    let view = EnforcedView::of(&Held::of(answer).unwrap(), &["mkdir".to_owned()], None).unwrap();
     assert!(view.stacks[0].syscalls.is_some());
     assert_eq!(view.stacks[1].syscalls, None);
     assert!(view.table(&Style::default(), true).contains("not known"));
+}
+
+#[test]
+fn one_filter_can_be_looked_at_by_itself() {
+    let held = Held::of(answer()).unwrap();
+    let names = ["getsid".to_owned(), "mount".to_owned()];
+    let alone = EnforcedView::of(&held, &names, Some(2)).unwrap();
+    assert_eq!(alone.stacks.len(), 1);
+    assert_eq!(alone.stacks[0].tasks.iter().map(|task| task.tid).collect::<Vec<_>>(), [411]);
+    let calls = alone.stacks[0].syscalls.as_ref().unwrap();
+    let verdict = |name: &str| calls.iter().find(|call| call.name == name && call.abi == Abi::X86_64).unwrap().verdict;
+    assert_eq!((verdict("getsid"), verdict("mount")), (VerdictKind::Denied, VerdictKind::Allowed));
+    assert_eq!(EnforcedView::of(&held, &names, Some(9)), Err(FilterError::NoSuchFilter { number: 9, filters: 2 }));
 }
