@@ -3,8 +3,8 @@
 //! The resolution is `setupSeccomp` of moby's profiles/seccomp. [`Target`] holds all that it looks at.
 
 use super::json::{Node, parse_document};
-use super::oci::{parse_architectures, parse_head, parse_rule};
-use super::refuse::refuse_what_runc_refuses;
+use super::oci::{CONFIG_KEY, parse_architectures, parse_head, parse_object, parse_rule};
+use super::refuse::refuse_in_source;
 use super::{Arch, Profile, ProfileError, Rule};
 use crate::syscall::Abi;
 
@@ -79,8 +79,14 @@ pub fn parse_docker(bytes: &[u8]) -> Result<DockerProfile, ProfileError> {
 pub fn parse_file(bytes: &[u8]) -> Result<DockerProfile, ProfileError> {
     let document = parse_document(bytes)?;
     let root = Node::root(&document);
+    if root.field(CONFIG_KEY)?.is_absent() {
+        return parse_docker_object(&root);
+    }
+    // The runtime reads this one, and passes over what is the engine's alone.
     let linux = root.field("linux")?;
-    if linux.is_absent() { parse_docker_object(&root) } else { parse_docker_object(&linux.field("seccomp")?) }
+    let (head, rules) = parse_object(&linux.field("seccomp")?)?;
+    let always = |rule| DockerRule { rule, includes: Filter::default(), excludes: Filter::default(), comment: None };
+    Ok(DockerProfile { head, arch_map: Vec::new(), rules: rules.into_iter().map(always).collect() })
 }
 
 fn parse_docker_object(root: &Node<'_>) -> Result<DockerProfile, ProfileError> {
@@ -158,8 +164,14 @@ impl DockerProfile {
             profile.architectures.extend(subs);
         }
         profile.rules = self.rules.iter().filter(|rule| rule.counts(target)).map(|rule| rule.rule.clone()).collect();
-        refuse_what_runc_refuses(&profile)?;
+        refuse_in_source(&profile, target.native, &self.places(target))?;
         Ok(profile)
+    }
+
+    /// The place of each rule that the runtime gets to see.
+    pub(super) fn places(&self, target: &Target) -> Vec<usize> {
+        let counting = self.rules.iter().enumerate().filter(|(_, rule)| rule.counts(target));
+        counting.map(|(at, _)| at).collect()
     }
 }
 

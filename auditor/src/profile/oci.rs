@@ -7,19 +7,26 @@ use super::json::{Node, parse_document};
 use super::refuse::refuse_what_runc_refuses;
 use super::{Action, Arch, ArgCondition, Operator, Profile, ProfileError, Rule};
 
+/// By this field a whole OCI configuration is told from a profile alone.
+pub(super) const CONFIG_KEY: &str = "ociVersion";
+
 /// Reads an OCI profile.
 ///
 /// # Errors
 /// What is no profile, and what runc would refuse; [`ProfileError::NoFilter`] for an empty object.
 pub fn parse_seccomp(bytes: &[u8]) -> Result<Profile, ProfileError> {
     let document = parse_document(bytes)?;
-    let root = Node::root(&document);
-    let rules = root.field("syscalls")?;
-    let rules = rules.items()?.map(|node| parse_rule(&node)).collect::<Result<Vec<_>, _>>()?;
-    let mut profile = parse_head(&root, rules.is_empty())?;
-    profile.rules = rules;
+    let (head, rules) = parse_object(&Node::root(&document))?;
+    let profile = Profile { rules, ..head };
     refuse_what_runc_refuses(&profile)?;
     Ok(profile)
+}
+
+/// The object `linux.seccomp`: all but the rules, and the rules.
+pub(super) fn parse_object(root: &Node<'_>) -> Result<(Profile, Vec<Rule>), ProfileError> {
+    let rules = root.field("syscalls")?;
+    let rules = rules.items()?.map(|node| parse_rule(&node)).collect::<Result<Vec<_>, _>>()?;
+    Ok((parse_head(root, rules.is_empty())?, rules))
 }
 
 /// All but the rules.

@@ -52,6 +52,17 @@ pub(super) enum Place {
     Rules,
 }
 
+impl Place {
+    fn in_source(mut self, places: &[usize]) -> Self {
+        if let Self::Names { rule, .. } | Self::Errno { rule } | Self::Args { rule } | Self::Arg { rule, .. } =
+            &mut self
+        {
+            *rule = places.get(*rule).copied().unwrap_or(*rule);
+        }
+        self
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -68,8 +79,16 @@ impl fmt::Display for Place {
 }
 
 pub(super) fn refuse_what_runc_refuses(profile: &Profile) -> Result<(), ProfileError> {
-    match refusals(profile, Abi::NATIVE, 1).pop() {
-        Some(Refusal { place, reason, .. }) => Err(ProfileError::Refused { path: place.to_string(), reason }),
+    let places: Vec<usize> = (0..profile.rules.len()).collect();
+    refuse_in_source(profile, Abi::NATIVE, &places)
+}
+
+/// The same for what was resolved: `places` has the place in the source of each rule.
+pub(super) fn refuse_in_source(profile: &Profile, native: Abi, places: &[usize]) -> Result<(), ProfileError> {
+    match refusals(profile, native, 1).pop() {
+        Some(Refusal { place, reason, .. }) => {
+            Err(ProfileError::Refused { path: place.in_source(places).to_string(), reason })
+        }
         None => Ok(()),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use auditor::profile::docker::{KernelVersion, Target, parse_docker};
+use auditor::profile::docker::{KernelVersion, Target, parse_docker, parse_file};
 use auditor::profile::oci::parse_seccomp;
 use auditor::profile::{Action, Arch, ArgCondition, HostArch, Operator, Profile, ProfileError, Rule};
 use auditor::syscall::Abi;
@@ -299,4 +299,21 @@ proptest! {
         let _ = parse_seccomp(&bytes);
         let _ = parse_docker(&bytes);
     }
+}
+
+#[test]
+fn in_a_whole_configuration_what_is_the_engines_alone_is_passed_over() {
+    let plain = r#""defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86"]"#;
+    let rule = r#""names": ["mount"], "action": "SCMP_ACT_ALLOW""#;
+    let text = format!(
+        r#"{{"ociVersion": "1.0.2", "linux": {{"seccomp": {{{plain}, "archMap": [1], "syscalls": [
+            {{{rule}, "name": "umount2", "includes": {{"caps": ["CAP_SYS_ADMIN"]}}, "excludes": 1, "comment": 2}}]}}}}}}"#
+    );
+    let expected = parse_seccomp(format!(r#"{{{plain}, "syscalls": [{{{rule}}}]}}"#).as_bytes()).unwrap();
+    assert_eq!(parse_file(text.as_bytes()).unwrap().resolve(&target(&[])).unwrap(), expected);
+    // Without the version it is a profile with a field that nobody reads.
+    let text = format!(r#"{{{plain}, "linux": {{}}, "syscalls": [{{{rule}}}]}}"#);
+    assert_eq!(parse_file(text.as_bytes()).unwrap().resolve(&target(&[])).unwrap(), expected);
+    let empty = parse_file(br#"{"ociVersion": "1.0.2", "linux": {}}"#).unwrap_err();
+    assert_eq!(empty, ProfileError::NoFilter);
 }

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use super::super::docker::{KernelVersion, parse_min_kernel};
+use super::super::oci::CONFIG_KEY;
 use super::super::{Action, Operator};
 use super::document::{Document, Id, Kind};
 use super::finding::Findings;
@@ -81,7 +82,7 @@ impl Reader<'_> {
     /// In a whole OCI configuration: its `linux.seccomp`, and whether the process may gain privileges. `None` for what
     /// is no such configuration.
     fn inside_oci_config(&self, root: Id) -> Option<(Option<Id>, bool)> {
-        let (_, linux) = (self.member(root, "ociVersion")?, self.member(root, "linux"));
+        let (_, linux) = (self.member(root, CONFIG_KEY)?, self.member(root, "linux"));
         let process = self.member(root, "process").and_then(|process| self.member(process, "noNewPrivileges"));
         let no_new_privileges = process.is_some_and(|id| matches!(self.document.value(id).kind, Kind::Bool(true)));
         Some((linux.and_then(|linux| self.member(linux, "seccomp")), no_new_privileges))
