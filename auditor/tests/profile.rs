@@ -177,3 +177,54 @@ fn merge_refuses_what_has_no_rules_unless_wider_is_asked_for() {
     assert_eq!(ran.code, 0);
     assert!(ran.stderr.contains("wider than the profiles, as was asked for: ioctl, statx\n"), "{}", ran.stderr);
 }
+
+/// Writes a profile with these rules.
+fn with_rules(directory: &Path, name: &str, rules: impl Iterator<Item = String>) -> String {
+    let file = directory.join(name);
+    let rules = rules.collect::<Vec<_>>().join(",");
+    std::fs::write(&file, format!(r#"{{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{rules}]}}"#)).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_hundred_thousand_rules_or_names_come_to_an_end() {
+    // Work that grew with the square of these numbers would take hours.
+    const MANY: usize = 100_000;
+    let directory = tempfile::tempdir().unwrap();
+    let rule = |names: &str| format!(r#"{{"names":[{names}],"action":"SCMP_ACT_ALLOW"}}"#);
+    let calls: Vec<_> = auditor::syscall::all(auditor::syscall::Abi::X86_64).map(|(_, name)| name).collect();
+    let unknown = (0..MANY).map(|at| format!("\"call{at}\"")).collect::<Vec<_>>().join(",");
+    let unknown = format!("\"read\",{unknown}");
+    for file in [
+        with_rules(directory.path(), "names.json", [rule(&unknown)].into_iter()),
+        with_rules(directory.path(), "unknown.json", (0..MANY).map(|at| rule(&format!("\"read\",\"call{at}\"")))),
+        with_rules(
+            directory.path(),
+            "known.json",
+            (0..MANY).map(|at| rule(&format!("\"{}\"", calls[at % calls.len()]))),
+        ),
+    ] {
+        for arguments in
+            [&["explain", &file][..], &["explain", &file, "read"], &["diff", &file, &file], &["merge", &file]]
+        {
+            let ran = run_for(arguments);
+            assert_eq!(ran.code, 0, "{arguments:?}: {}", ran.stderr);
+        }
+    }
+}
+
+#[test]
+fn what_is_refused_is_named_by_its_place_in_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let rules = [
+        r#"{"names": ["mount"], "action": "SCMP_ACT_ALLOW", "includes": {"caps": ["CAP_SYS_ADMIN"]}}"#,
+        r#"{"names": ["read"], "action": "SCMP_ACT_ALLOW"}"#,
+        r#"{"names": ["write"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 6, "op": "SCMP_CMP_EQ"}]}"#,
+    ];
+    let file = with_rules(directory.path(), "refused.json", rules.into_iter().map(str::to_owned));
+    for arguments in [&["explain", &file][..], &["diff", &file, DOCKER], &["merge", &file]] {
+        let ran = run_for(arguments);
+        assert_eq!(ran.code, 2, "{arguments:?}");
+        assert!(ran.stderr.contains("syscalls[2].args[0]: a call has the arguments 0 to 5"), "{}", ran.stderr);
+    }
+}

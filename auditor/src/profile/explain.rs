@@ -1,5 +1,7 @@
 //! What a profile does to a call, and which of its rules say so.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 
 use super::docker::{DockerProfile, DockerRule, Target};
@@ -79,6 +81,9 @@ pub struct Explainer {
     /// The place in the source of each rule of the resolved profile.
     places: Vec<usize>,
     policy: Policy,
+    /// The names in the source that are about a call, as places of a rule and of a name in it: there may be as many
+    /// rules as there are questions.
+    about: HashMap<(Abi, SyscallNr), Vec<(usize, usize)>>,
 }
 
 impl Explainer {
@@ -88,10 +93,10 @@ impl Explainer {
     /// What the runtime would refuse.
     pub fn new(source: DockerProfile, lines: Vec<usize>, target: Target) -> Result<Self, ProfileError> {
         let profile = source.resolve(&target)?;
-        let counting = source.rules.iter().enumerate().filter(|(_, rule)| rule.counts(&target));
-        let places = counting.map(|(at, _)| at).collect();
+        let places = source.places(&target);
         let policy = profile.evaluate(HostArch::of(target.native));
-        Ok(Self { source, lines, target, profile, places, policy })
+        let about = about(&source);
+        Ok(Self { source, lines, target, profile, places, policy, about })
     }
 
     /// What the profile does.
@@ -143,9 +148,12 @@ impl Explainer {
         if self.policy.stub_above(abi).is_some_and(|highest| nr > highest) {
             return ("runtime_stub", None);
         }
-        let naming = self.profile.rules_naming(abi, nr, args);
+        let naming = self.about(abi, nr).iter().filter_map(|(at, name)| {
+            let at = self.places.binary_search(at).ok()?;
+            self.profile.naming(at, self.profile.rules.get(at)?.names.get(*name)?, (abi, nr), args)
+        });
         let always = matches!(*self.policy.entry(abi, nr), Entry::Always(_));
-        let decides = naming.iter().filter(|rule| !rule.idle && rule.holds && rule.decision == decision);
+        let decides = naming.filter(|rule| !rule.idle && rule.holds && rule.decision == decision);
         let first = decides.min_by_key(|rule| (always && rule.conditional, rule.rule));
         match first.and_then(|rule| self.places.get(rule.rule)) {
             Some(place) => ("rule", Some(*place)),
@@ -154,14 +162,15 @@ impl Explainer {
     }
 
     fn rules(&self, abi: Abi, nr: SyscallNr) -> Vec<ExplainedRule> {
-        let mut found = Vec::new();
-        for (at, rule) in self.source.rules.iter().enumerate() {
-            let is_about = |name: &&String| {
-                syscall::number(abi, name) == Some(nr) || door(abi, name).is_some_and(|(door, _)| door == nr)
-            };
-            found.extend(rule.rule.names.iter().filter(is_about).map(|name| self.rule(at, rule, name)));
-        }
-        found
+        let one = |(at, name): &(usize, usize)| {
+            let rule = self.source.rules.get(*at)?;
+            Some(self.rule(*at, rule, rule.rule.names.get(*name)?))
+        };
+        self.about(abi, nr).iter().filter_map(one).collect()
+    }
+
+    fn about(&self, abi: Abi, nr: SyscallNr) -> &[(usize, usize)] {
+        self.about.get(&(abi, nr)).map_or(&[], Vec::as_slice)
     }
 
     fn rule(&self, at: usize, rule: &DockerRule, name: &str) -> ExplainedRule {
@@ -224,6 +233,22 @@ impl Policy {
         cases.push(Case { conditions: Vec::new(), outcome: self.default });
         cases
     }
+}
+
+/// By call, the places of the names that are about it: its own, and those of calls that come through its door.
+fn about(source: &DockerProfile) -> HashMap<(Abi, SyscallNr), Vec<(usize, usize)>> {
+    let mut about: HashMap<_, Vec<_>> = HashMap::new();
+    for (at, rule) in source.rules.iter().enumerate() {
+        for (name_at, name) in rule.rule.names.iter().enumerate().filter(|(_, name)| syscall::is_known(name)) {
+            for abi in Abi::ALL {
+                let numbers = [syscall::number(abi, name), door(abi, name).map(|(door, _)| door)];
+                for nr in numbers.into_iter().flatten() {
+                    about.entry((abi, nr)).or_default().push((at, name_at));
+                }
+            }
+        }
+    }
+    about
 }
 
 /// Rules about one call that anybody wants to read.

@@ -8,7 +8,7 @@
 
 mod candidate;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::compare::{numbers, reach};
 use super::evaluate::HostArch;
@@ -95,8 +95,9 @@ pub fn merge(profiles: &[Profile], host: HostArch, widen: bool) -> Result<Merged
     let mut union = Union { policies, native: host.native };
     let mut notes = Vec::new();
     let mut profile = head(&inputs, &union, &mut notes);
-    profile.rules =
-        Rules { inputs: &inputs, host, union: &mut union, head: profile.clone(), widen }.find(&mut notes)?;
+    let named = inputs.iter().map(|input| candidate::by_name(input, &profile)).collect();
+    let mut rules = Rules { named, host, union: &mut union, head: profile.clone(), widen };
+    profile.rules = rules.find(&mut notes)?;
     listener(&inputs, &mut profile, &mut notes)?;
     prove(&profile, &mut union, host, widen, &mut notes)?;
     Ok(Merged { profile, notes })
@@ -199,7 +200,8 @@ fn listener(inputs: &[&Profile], profile: &mut Profile, notes: &mut Vec<String>)
 
 /// The search for rules.
 struct Rules<'a> {
-    inputs: &'a [&'a Profile],
+    /// By name, each input's rules that get into the filter: there may be as many names as rules.
+    named: Vec<HashMap<&'a str, Vec<&'a Rule>>>,
     host: HostArch,
     union: &'a mut Union,
     /// The result without rules.
@@ -320,15 +322,14 @@ impl Rules<'_> {
 
     /// Rules for names that no table knows: another libseccomp may know them.
     fn unknown_names(&self, written: &mut BTreeMap<Vec<candidate::Plain>, Vec<String>>, notes: &mut Vec<String>) {
-        let is_known = |name: &str| Abi::ALL.into_iter().any(|abi| syscall::number(abi, name).is_some());
-        let named = self.inputs.iter().flat_map(|input| input.rules.iter().flat_map(|rule| &rule.names));
-        let names: BTreeSet<&String> = named.filter(|name| !is_known(name)).collect();
+        let named = self.named.iter().flat_map(HashMap::keys);
+        let names: BTreeSet<&str> = named.copied().filter(|name| !syscall::is_known(name)).collect();
         let mut kept = Vec::new();
         for name in names {
             let rules = self.passing(name);
             if !rules.is_empty() {
-                kept.push(name.as_str());
-                written.entry(rules).or_default().push(name.clone());
+                kept.push(name);
+                written.entry(rules).or_default().push(name.to_owned());
             }
         }
         if !kept.is_empty() {

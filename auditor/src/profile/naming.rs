@@ -46,35 +46,32 @@ impl Profile {
     /// The rules that name a call, in their order.
     #[must_use]
     pub fn rules_naming(&self, abi: Abi, nr: SyscallNr, args: &[u64; 6]) -> Vec<Naming> {
-        let default = (self.default_action, self.default_errno);
-        let mut found = Vec::new();
-        for (at, rule) in self.rules.iter().enumerate() {
-            for name in &rule.names {
-                let inside = door(abi, name).filter(|(door, _)| *door == nr);
-                let meant = match inside {
-                    Some((_, number)) => args[0] == number,
-                    None => syscall::number(abi, name) == Some(nr),
-                };
-                if !meant {
-                    continue;
-                }
-                let holds = |chain: &Chain| match inside {
-                    Some(_) => chain.conditions.iter().all(|one| one.index == 0 || one.holds(args)),
-                    None => chain.conditions.iter().all(|condition| condition.holds(args)),
-                };
-                let chains = chains(rule, abi);
-                let Some(decision) = chains.first().map(|chain| chain.outcome.decision()) else { continue };
-                found.push(Naming {
-                    rule: at,
-                    name: name.clone(),
-                    decision,
-                    conditional: inside.is_some() || chains.iter().any(|chain| !chain.conditions.is_empty()),
-                    holds: chains.iter().any(holds),
-                    idle: same_action((rule.action, rule.errno), default),
-                });
-            }
-        }
-        found
+        let rules = self.rules.iter().enumerate();
+        let names = rules.flat_map(|(at, rule)| rule.names.iter().map(move |name| (at, name)));
+        names.filter_map(|(at, name)| self.naming(at, name, (abi, nr), args)).collect()
+    }
+
+    /// One of them: what a rule does by one of its names, if that is about the call.
+    pub(super) fn naming(&self, at: usize, name: &str, (abi, nr): (Abi, SyscallNr), args: &[u64; 6]) -> Option<Naming> {
+        let inside = door(abi, name).filter(|(door, _)| *door == nr);
+        let meant = match inside {
+            Some((_, number)) => args[0] == number,
+            None => syscall::number(abi, name) == Some(nr),
+        };
+        let rule = self.rules.get(at).filter(|_| meant)?;
+        let holds = |chain: &Chain| match inside {
+            Some(_) => chain.conditions.iter().all(|one| one.index == 0 || one.holds(args)),
+            None => chain.conditions.iter().all(|condition| condition.holds(args)),
+        };
+        let chains = chains(rule, abi);
+        Some(Naming {
+            rule: at,
+            name: name.to_owned(),
+            decision: chains.first()?.outcome.decision(),
+            conditional: inside.is_some() || chains.iter().any(|chain| !chain.conditions.is_empty()),
+            holds: chains.iter().any(holds),
+            idle: same_action((rule.action, rule.errno), (self.default_action, self.default_errno)),
+        })
     }
 }
 

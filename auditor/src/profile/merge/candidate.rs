@@ -1,6 +1,6 @@
 //! Rules that may do what is wanted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::Rules;
 use crate::filter::{Case, Comparison, Diagram, Diagrams, Outcome, Test};
@@ -45,6 +45,24 @@ pub(super) fn errno(outcome: Outcome) -> Option<u32> {
     (matches!(outcome.action, Action::Errno | Action::Trace) && outcome.data != 1).then(|| outcome.data.into())
 }
 
+/// A profile's rules by the calls that they name, those that get into the filter and are not the result's default.
+pub(super) fn by_name<'a>(input: &'a Profile, head: &Profile) -> HashMap<&'a str, Vec<&'a Rule>> {
+    let defaults = [input, head].map(|profile| (profile.default_action, profile.default_errno));
+    let mut named: HashMap<&str, Vec<&Rule>> = HashMap::new();
+    for rule in &input.rules {
+        if defaults.into_iter().any(|default| same_action((rule.action, rule.errno), default)) {
+            continue;
+        }
+        for name in &rule.names {
+            let rules = named.entry(name).or_default();
+            if !rules.last().is_some_and(|last| std::ptr::eq(*last, rule)) {
+                rules.push(rule);
+            }
+        }
+    }
+    named
+}
+
 impl Rules<'_> {
     /// What may do, the simplest first.
     pub(super) fn candidates(
@@ -60,9 +78,9 @@ impl Rules<'_> {
         if wanted.iter().all(|(_, _, diagram)| diagrams.as_constant(*diagram).is_some()) {
             return found;
         }
-        found.extend(self.inputs.iter().map(|input| self.rules_of(input, name)));
+        found.extend(self.named.iter().map(|named| rules_of(named, name)));
         found.push(self.passing(name));
-        let mut all: Vec<Plain> = self.inputs.iter().flat_map(|input| self.rules_of(input, name)).collect();
+        let mut all: Vec<Plain> = self.named.iter().flat_map(|named| rules_of(named, name)).collect();
         all.sort_unstable();
         all.dedup();
         found.push(all);
@@ -74,20 +92,9 @@ impl Rules<'_> {
         found
     }
 
-    /// A profile's rules for a call, those that get into the filter.
-    fn rules_of(&self, input: &Profile, name: &str) -> Vec<Plain> {
-        let head = (self.head.default_action, self.head.default_errno);
-        let default = (input.default_action, input.default_errno);
-        let counts = |rule: &&Rule| {
-            let is = (rule.action, rule.errno);
-            rule.names.iter().any(|other| other == name) && !same_action(is, default) && !same_action(is, head)
-        };
-        input.rules.iter().filter(counts).map(Plain::of).collect()
-    }
-
     /// All rules that let the call through, whoever has them.
     pub(super) fn passing(&self, name: &str) -> Vec<Plain> {
-        let all = self.inputs.iter().flat_map(|input| self.rules_of(input, name));
+        let all = self.named.iter().flat_map(|named| rules_of(named, name));
         let mut passing: Vec<Plain> = all.filter(Plain::lets_through).collect();
         passing.sort_unstable();
         passing.dedup();
@@ -120,6 +127,10 @@ impl Rules<'_> {
             _ => None,
         }
     }
+}
+
+fn rules_of(named: &HashMap<&str, Vec<&Rule>>, name: &str) -> Vec<Plain> {
+    named.get(name).into_iter().flatten().map(|rule| Plain::of(rule)).collect()
 }
 
 fn negated(test: Test) -> Test {
