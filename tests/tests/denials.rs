@@ -180,6 +180,18 @@ fn sudden_deaths_are_told(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
+/// What a program's supervisor answers is told as that, and is no denial.
+fn what_a_supervisor_answers_is_told_as_that(stage: &Stage) -> Result<()> {
+    stage.groundtruth("supervised", &[], &["supervise", "errno:5", "124*3"])?;
+    let lines = about(&stage.auditor, "supervised", "getsid")?;
+    assert_eq!(count(&lines), 3, "{lines:#?}");
+    for line in &lines {
+        assert_eq!((&line["outcome"], &line["action"]), (&json!("answered"), &json!("SCMP_ACT_NOTIFY")), "{line}");
+        assert_eq!((&line["errno"], &line["advice"]["change"]), (&json!(5), &Value::Null), "{line}");
+    }
+    Ok(())
+}
+
 /// What a profile logs and lets through is told as what it would deny; what it allows is not told.
 fn a_logging_profile_tells_what_it_would_deny(stage: &Stage) -> Result<()> {
     let dir = tempfile::tempdir()?;
@@ -337,6 +349,7 @@ on_both! {
     what_people_see_is_whole_and_clean
     every_action_is_named
     sudden_deaths_are_told
+    what_a_supervisor_answers_is_told_as_that
     a_logging_profile_tells_what_it_would_deny
     a_storm_is_counted_and_disturbs_nobody
     a_follower_sees_what_happens_when_it_happens
