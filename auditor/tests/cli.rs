@@ -196,7 +196,7 @@ fn denials_are_a_list_for_people_and_one_object_a_line_for_scripts() {
 fn show_ends_with_the_last_denials() {
     let daemon = daemon();
     let shown = run(&daemon.socket, &["show", "tools"]);
-    assert!(shown.stdout.contains("LAST DENIALS"), "{}", shown.stdout);
+    assert!(shown.stdout.contains("LAST 10 OF 12 DENIALS (auditor denials has all"), "{}", shown.stdout);
     let json: serde_json::Value =
         serde_json::from_str(&run(&daemon.socket, &["show", "tools", "-o", "json"]).stdout).unwrap();
     assert_eq!(json[0]["last_denials"].as_array().unwrap().len(), fixture::denials(None).len());

@@ -17,6 +17,9 @@ use crate::report::ps::time;
 use crate::report::table::{Paint, Style};
 use crate::syscall::{Abi, SyscallNr, display_name};
 
+/// Most lines below the table of `show`.
+const BELOW_SHOW: usize = 10;
+
 /// Widest call, in characters, that the table shows; `--no-trunc` lifts it.
 const CALL_WIDTH: usize = 100;
 
@@ -254,14 +257,19 @@ pub fn list(views: &[DenialView], style: &Style) -> String {
     views.iter().map(|view| lines(view, style)).collect()
 }
 
-/// Those of one container below the table of `show`: what was called and how often, without advice.
+/// Those of one container below the table of `show`: what was called and how often, without advice, and the latest few.
 #[must_use]
 pub fn last_of(views: &[DenialView], style: &Style) -> String {
     if views.is_empty() {
         return String::new();
     }
-    let mut out = format!("\n{}\n", style.paint(Paint::Bold, "LAST DENIALS (auditor denials says what to do)"));
-    for view in views {
+    let skipped = views.len().saturating_sub(BELOW_SHOW);
+    let heading = match skipped {
+        0 => "LAST DENIALS (auditor denials says what to do)".to_owned(),
+        _ => format!("LAST {BELOW_SHOW} OF {} DENIALS (auditor denials has all, and says what to do)", views.len()),
+    };
+    let mut out = format!("\n{}\n", style.paint(Paint::Bold, &heading));
+    for view in &views[skipped..] {
         let _ = writeln!(out, "  {}", style.paint(paint(view), &headline(view, style)));
     }
     out
