@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -14,6 +15,9 @@ use tests::image::BUSYBOX;
 use tests::process::wait_for;
 use tests::profile;
 use tests::stage::Stage;
+
+/// How long a follower may take to be told of what has happened.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The lines of `denials -o json` of a container that the daemon may be about to learn of.
 fn denials(auditor: &Auditor, container: &str) -> Result<Vec<Value>> {
@@ -234,7 +238,7 @@ fn a_storm_is_counted_and_disturbs_nobody(stage: &Stage) -> Result<()> {
 /// A command that follows.
 struct Follower {
     child: Child,
-    lines: BufReader<ChildStdout>,
+    lines: Receiver<String>,
 }
 
 impl Follower {
@@ -242,15 +246,16 @@ impl Follower {
         let mut command = Command::new(binary()?);
         command.arg("--socket").arg(socket).args(["denials", "--follow", "-o", "json", container]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        let lines = BufReader::new(child.stdout.take().context("no output")?);
+        let output = BufReader::new(child.stdout.take().context("no output")?);
+        let (sender, lines) = channel();
+        std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
         Ok(Self { child, lines })
     }
 
     /// The next line, but for those about `clone3`.
     fn next(&mut self) -> Result<Value> {
         loop {
-            let mut line = String::new();
-            self.lines.read_line(&mut line)?;
+            let line = self.lines.recv_timeout(PATIENCE).context("nothing more is told")?;
             let parsed: Value = serde_json::from_str(&line).with_context(|| format!("parsing {line:?}"))?;
             if parsed["name"] != "clone3" {
                 return Ok(parsed);
