@@ -1,8 +1,8 @@
 //! Bounded reading of JSON by the rules of Go's `encoding/json`, which is what reads profiles in the engine and the
 //! runtime: keys match whatever their case, the last of two equal keys wins, null is the same as absent, unknown keys
-//! are passed over.
+//! are passed over. Keys that differ in case alone are refused: the later one counts, and which that is is lost here.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::ProfileError;
 
@@ -40,7 +40,15 @@ impl<'a> Node<'a> {
     pub(super) fn field(&'a self, key: &'static str) -> Result<Self, ProfileError> {
         let value = match self.value {
             None => None,
-            Some(Value::Object(map)) => present(lookup(map, key)),
+            Some(Value::Object(map)) => {
+                let mut same = map.iter().filter(|(name, _)| same_key(name, key)).map(|(_, value)| value);
+                let value = same.next();
+                if same.next().is_some() {
+                    let field = Self { value: None, at: Path::Key(self, key) };
+                    return Err(field.shape("one key, and there are several that differ in case alone; keep one"));
+                }
+                present(value)
+            }
             Some(_) => return Err(self.shape("an object")),
         };
         Ok(Self { value, at: Path::Key(self, key) })
@@ -115,6 +123,12 @@ fn present(value: Option<&Value>) -> Option<&Value> {
     value.filter(|value| !value.is_null())
 }
 
-fn lookup<'a>(map: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
-    map.get(key).or_else(|| map.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| value))
+/// Keys are the same whatever their case, by Unicode's simple folding: the long s and the Kelvin sign are letters too.
+pub(super) fn same_key(key: &str, field: &str) -> bool {
+    let fold = |character: char| match character {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        other => other.to_ascii_lowercase(),
+    };
+    key == field || key.chars().map(fold).eq(field.chars().map(fold))
 }

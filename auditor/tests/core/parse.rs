@@ -317,3 +317,16 @@ fn in_a_whole_configuration_what_is_the_engines_alone_is_passed_over() {
     let empty = parse_file(br#"{"ociVersion": "1.0.2", "linux": {}}"#).unwrap_err();
     assert_eq!(empty, ProfileError::NoFilter);
 }
+
+#[test]
+fn keys_that_differ_in_case_alone_are_refused_and_equal_ones_overwrite() {
+    let text = |one: &str, two: &str| format!(r#"{{"{one}": "SCMP_ACT_ALLOW", "{two}": "SCMP_ACT_ERRNO"}}"#);
+    let expected = "seccomp profile: defaultAction: expected one key, and there are several that differ in case alone; \
+                    keep one";
+    assert_eq!(error(&text("DefaultAction", "defaultAction")), expected);
+    assert_eq!(error(&text("defaultAction", "defaultaction")), expected);
+    let last = parse_seccomp(text("defaultAction", "defaultAction").as_bytes()).unwrap();
+    assert_eq!(last.default_action, Action::Errno);
+    let folded = parse_seccomp("{\"defaultAction\": \"SCMP_ACT_ERRNO\", \"flag\u{17f}\": []}".as_bytes()).unwrap();
+    assert_eq!(folded.flags, Some(Vec::new()));
+}

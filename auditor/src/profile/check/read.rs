@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use super::super::docker::{KernelVersion, parse_min_kernel};
+use super::super::json::same_key;
 use super::super::oci::CONFIG_KEY;
 use super::super::{Action, Operator};
 use super::document::{Document, Id, Kind};
@@ -332,16 +333,6 @@ fn inside(path: &str, key: &str) -> String {
 
 fn word<T>(text: String, parse: impl Fn(&str) -> Option<T>) -> Word<T> {
     Word { means: parse(&text), text }
-}
-
-/// Keys are the same whatever their case, by Unicode's simple folding: the long s and the Kelvin sign are letters too.
-fn same_key(key: &str, field: &str) -> bool {
-    let fold = |character: char| match character {
-        '\u{17f}' => 's',
-        '\u{212a}' => 'k',
-        other => other.to_ascii_lowercase(),
-    };
-    key == field || key.chars().map(fold).eq(field.chars().map(fold))
 }
 
 /// A word that is so near that it may be meant.
