@@ -78,8 +78,12 @@ fn explain_without_a_name_lists_every_call_of_the_profile() {
 #[test]
 fn what_is_no_call_or_no_profile_is_one_line_and_exit_code_2() {
     for (arguments, words) in [
-        (&["explain", DOCKER, "opnat"][..], "auditor: no system call is called opnat; did you mean openat?\n"),
-        (&["explain", DOCKER, "frobnicate\n"], "auditor: no system call is called frobnicate\\n\n"),
+        (&["explain", DOCKER, "opnat"][..], "auditor: no system call is called \"opnat\"; did you mean openat?\n"),
+        (&["explain", DOCKER, "frobnicate\n"], "auditor: no system call is called \"frobnicate\\n\"\n"),
+        (&["explain", DOCKER, ""], "auditor: no system call is called \"\"\n"),
+        (&["diff", "-", "-"], "auditor: reading stdin: - is named more than once"),
+        (&["check", "-", DOCKER, "-"], "auditor: reading stdin: - is named more than once"),
+        (&["merge", "-", "-"], "auditor: reading stdin: - is named more than once"),
         (&["explain", "nothing.json", "read"], "auditor: reading nothing.json: "),
         (&["explain", "../filters/conditions.bpf", "read"], "not readable as JSON"),
         (&["explain", DOCKER, "--arch", "vax"], "auditor: --arch vax: unknown architecture; say amd64 or arm64\n"),
@@ -227,4 +231,39 @@ fn what_is_refused_is_named_by_its_place_in_the_file() {
         assert_eq!(ran.code, 2, "{arguments:?}");
         assert!(ran.stderr.contains("syscalls[2].args[0]: a call has the arguments 0 to 5"), "{}", ran.stderr);
     }
+}
+
+#[test]
+fn widened_names_another_supervisor_and_a_guard_that_is_given_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, head: &str, action: &str| {
+        let file = directory.path().join(name);
+        let rule = format!(r#"{{"names": ["mount"], "action": "{action}"}}"#);
+        let text = format!(r#"{{"defaultAction": "SCMP_ACT_ERRNO", {head}, "syscalls": [{rule}]}}"#);
+        std::fs::write(&file, text).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let (allow, notify) = ("SCMP_ACT_ALLOW", "SCMP_ACT_NOTIFY");
+    let one = |action| (r#""listenerPath": "/run/one""#, action);
+    let two = |action| (r#""listenerPath": "/run/two""#, action);
+    let flags = [r#""flags": []"#, r#""flags": ["SECCOMP_FILTER_FLAG_SPEC_ALLOW"]"#, r#""flags": null"#];
+    let [none, spec, default] = flags.map(|flags| (flags, allow));
+    for (a, b, code, words) in [
+        (one(notify), two(notify), 1, "listenerPath: /run/one in A, /run/two in B\n"),
+        (one(allow), two(allow), 0, ""),
+        (none, spec, 1, "flags: wider: none in A, SECCOMP_FILTER_FLAG_SPEC_ALLOW in B\n"),
+        (spec, none, 0, ""),
+        (none, default, 1, "flags: none in A, the runtime's own in B\n"),
+        (default, default, 0, ""),
+    ] {
+        let ran = run_for(&["diff", "--widened", &write("a.json", a.0, a.1), &write("b.json", b.0, b.1)]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (code, words), "{a:?} {b:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn an_engine_that_changes_the_answer_is_named() {
+    let ran = run_for(&["explain", DOCKER, "read", "--docker", "20.10"]);
+    let words = "for x86_64 with Linux 6.1, runc, Docker before 23.0, and Docker's default capabilities\n";
+    assert_eq!(ran.stderr, words);
 }

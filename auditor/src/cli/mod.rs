@@ -178,7 +178,7 @@ pub enum Error {
     #[error(transparent)]
     Merge(#[from] MergeError),
     /// No ABI has such a call.
-    #[error("no system call is called {}{}", escape::capped(.name, escape::NAME_WIDTH), did_you_mean(.near))]
+    #[error("no system call is called \"{}\"{}", escape::capped(.name, escape::NAME_WIDTH), did_you_mean(.near))]
     NoSuchCall {
         /// As it was typed.
         name: String,

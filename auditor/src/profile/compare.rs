@@ -46,7 +46,8 @@ pub enum Kind {
     Action,
     /// Both refuse it, with another errno.
     Errno,
-    /// Not about a single call: the default, the architectures, flags, the listener.
+    /// Not about a single call: the default, the architectures, flags, the listener. Where the second profile gives up
+    /// the guard against speculation the kind is `Wider`, and where another supervisor is asked it is `Unknown`.
     Profile,
 }
 
@@ -223,20 +224,33 @@ fn fields(a: &Profile, b: &Profile) -> Vec<Difference> {
     };
     let listener = |profile: &Profile| profile.listener_path.clone().unwrap_or_default();
     let metadata = |profile: &Profile| profile.listener_metadata.clone().unwrap_or_default();
-    let field = |name: &str, value: &dyn Fn(&Profile) -> String| {
+    let asks = b.rules.iter().any(|rule| rule.action == Action::Notify);
+    // Another supervisor may let through what it likes.
+    let listened = if asks { Kind::Unknown } else { Kind::Profile };
+    let flagged = match (allows_speculation(a), allows_speculation(b)) {
+        (Some(false), Some(true)) => Kind::Wider,
+        (Some(false), None) | (None, Some(true)) => Kind::Unknown,
+        _ => Kind::Profile,
+    };
+    let field = |name: &str, kind: Kind, value: &dyn Fn(&Profile) -> String| {
         let side = |profile| Side { verdict: None, action: None, errno: None, says: Says::Value(value(profile)) };
         let (a, b) = (side(a), side(b));
         let name = name.to_owned();
-        (a != b).then_some(Difference { kind: Kind::Profile, abi: None, nr: None, name, args: None, a, b })
+        (a != b).then_some(Difference { kind, abi: None, nr: None, name, args: None, a, b })
     };
     [
-        field("defaultAction", &default),
-        field("architectures", &architectures),
-        field("flags", &flags),
-        field("listenerPath", &listener),
-        field("listenerMetadata", &metadata),
+        field("defaultAction", Kind::Profile, &default),
+        field("architectures", Kind::Profile, &architectures),
+        field("flags", flagged, &flags),
+        field("listenerPath", listened, &listener),
+        field("listenerMetadata", listened, &metadata),
     ]
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// Whether tasks run without the kernel's guard against speculation; without a list it depends on the runtime's version.
+fn allows_speculation(profile: &Profile) -> Option<bool> {
+    profile.flags.as_ref().map(|flags| flags.iter().any(|flag| flag == "SECCOMP_FILTER_FLAG_SPEC_ALLOW"))
 }

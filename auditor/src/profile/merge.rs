@@ -26,6 +26,8 @@ pub struct Merged {
     pub profile: Profile,
     /// What was decided on the way.
     pub notes: Vec<String>,
+    /// Names that no table knows, whose rules are as they were.
+    pub taken_over: Vec<String>,
 }
 
 /// Why there is no union.
@@ -97,10 +99,11 @@ pub fn merge(profiles: &[Profile], host: HostArch, widen: bool) -> Result<Merged
     let mut profile = head(&inputs, &union, &mut notes);
     let named = inputs.iter().map(|input| candidate::by_name(input, &profile)).collect();
     let mut rules = Rules { named, host, union: &mut union, head: profile.clone(), widen };
-    profile.rules = rules.find(&mut notes)?;
+    let (rules, taken_over) = rules.find(&mut notes)?;
+    profile.rules = rules;
     listener(&inputs, &mut profile, &mut notes)?;
     prove(&profile, &mut union, host, widen, &mut notes)?;
-    Ok(Merged { profile, notes })
+    Ok(Merged { profile, notes, taken_over })
 }
 
 /// What the inputs do together.
@@ -210,7 +213,8 @@ struct Rules<'a> {
 }
 
 impl Rules<'_> {
-    fn find(&mut self, notes: &mut Vec<String>) -> Result<Vec<Rule>, MergeError> {
+    /// The rules, and the names among them that no table knows.
+    fn find(&mut self, notes: &mut Vec<String>) -> Result<(Vec<Rule>, Vec<String>), MergeError> {
         let abis: Vec<Abi> = self.union.abis().collect();
         let mut names: BTreeMap<&str, Vec<(Abi, SyscallNr)>> = BTreeMap::new();
         for abi in &abis {
@@ -245,10 +249,10 @@ impl Rules<'_> {
         if !widened.is_empty() {
             notes.push(format!("wider than the profiles, as was asked for: {}", widened.join(", ")));
         }
-        self.unknown_names(&mut written, notes);
+        let taken_over = self.unknown_names(&mut written);
         let mut rules = rules_of(&written);
         rules.extend(self.up_to_the_stub(&rules));
-        Ok(rules)
+        Ok((rules, taken_over))
     }
 
     /// The rules for a call by all its numbers, beside others; `None` where there are none.
@@ -321,21 +325,18 @@ impl Rules<'_> {
     }
 
     /// Rules for names that no table knows: another libseccomp may know them.
-    fn unknown_names(&self, written: &mut BTreeMap<Vec<candidate::Plain>, Vec<String>>, notes: &mut Vec<String>) {
+    fn unknown_names(&self, written: &mut BTreeMap<Vec<candidate::Plain>, Vec<String>>) -> Vec<String> {
         let named = self.named.iter().flat_map(HashMap::keys);
         let names: BTreeSet<&str> = named.copied().filter(|name| !syscall::is_known(name)).collect();
         let mut kept = Vec::new();
         for name in names {
             let rules = self.passing(name);
             if !rules.is_empty() {
-                kept.push(name);
+                kept.push(name.to_owned());
                 written.entry(rules).or_default().push(name.to_owned());
             }
         }
-        if !kept.is_empty() {
-            let names = crate::report::escape::capped(&kept.join(", "), 256);
-            notes.push(format!("no table knows {names}: their rules are taken over as they are"));
-        }
+        kept
     }
 
     /// Names the newest call that any profile names, so that the stub stays where it was.

@@ -42,7 +42,13 @@ fn field(difference: &Difference) -> String {
         Says::Value(value) => capped(value, LABEL_WIDTH),
         _ => String::new(),
     };
-    format!("{}: {} in A, {} in B\n", difference.name, value(&difference.a), value(&difference.b))
+    format!(
+        "{}: {}{} in A, {} in B\n",
+        difference.name,
+        prefix(difference.kind),
+        value(&difference.a),
+        value(&difference.b)
+    )
 }
 
 fn call(difference: &Difference, style: &Style) -> String {

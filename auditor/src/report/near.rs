@@ -10,7 +10,8 @@ const OFFERED: usize = 3;
 pub fn near(names: impl IntoIterator<Item = impl AsRef<str>>, word: &str) -> Vec<String> {
     // The distance is quadratic in the length, and nobody mistypes a name of a thousand characters.
     const LONGEST: usize = 64;
-    if word.len() > LONGEST {
+    // Every name contains the empty word.
+    if word.is_empty() || word.len() > LONGEST {
         return Vec::new();
     }
     let limit = (word.chars().count() / 3).clamp(1, 3);
@@ -55,6 +56,7 @@ mod tests {
         assert_eq!(near(names, "mkdri"), ["mkdir"]);
         assert_eq!(near(names, "ptrce"), ["ptrace"]);
         assert!(near(names, "nanosleep").is_empty());
+        assert!(near(names, "").is_empty());
     }
 
     #[test]

@@ -35,7 +35,7 @@ fn runc_version(text: &str) -> Result<RuncVersion, &'static str> {
 
 pub(super) fn run(global: &Global, out: &Output, arguments: &Arguments) -> Result<Outcome, Error> {
     let host = Host { target: arguments.target.resolve()?, runc: arguments.runc.unwrap_or(RuncVersion::NEWEST) };
-    let sources = arguments.files.iter().map(|path| source::read(path)).collect::<Result<Vec<_>, _>>()?;
+    let sources = source::read_all(&arguments.files)?;
     let container = arguments.covers.as_ref().map(|container| show(global, container)).transpose()?;
     let mut found = Vec::new();
     for source in &sources {

@@ -29,6 +29,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(_global: &Global, out: &Output, arguments: &Arguments) -> Result<Outcome, Error> {
     let target = arguments.target.resolve()?;
+    source::refuse_stdin_twice([&arguments.a, &arguments.b])?;
     let (a, b) = (source::read(&arguments.a)?, source::read(&arguments.b)?);
     let resolve = |source| super::parse(source)?.resolve(&target).map_err(|error| super::unusable(source, error));
     let (left, right) = (resolve(&a)?, resolve(&b)?);

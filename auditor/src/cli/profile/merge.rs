@@ -9,6 +9,7 @@ use super::target::{Target, meant};
 use crate::cli::output::{Output, note};
 use crate::cli::{Error, Global, Outcome};
 use crate::profile::{HostArch, merge};
+use crate::report::escape::{LABEL_WIDTH, capped};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -25,14 +26,17 @@ pub(super) struct Arguments {
 pub(super) fn run(_global: &Global, out: &Output, arguments: &Arguments) -> Result<Outcome, Error> {
     let target = arguments.target.resolve()?;
     let mut profiles = Vec::new();
-    for path in &arguments.files {
-        let source = source::read(path)?;
+    for source in source::read_all(&arguments.files)? {
         let profile = super::parse(&source)?.resolve(&target).map_err(|error| super::unusable(&source, error))?;
         profiles.push(profile);
     }
     let merged = merge::merge(&profiles, HostArch::of(target.native), arguments.widen)?;
     note(&meant(&target));
     merged.notes.iter().for_each(|text| note(text));
+    if !merged.taken_over.is_empty() {
+        let names = capped(&merged.taken_over.join(", "), LABEL_WIDTH);
+        note(&format!("no table knows {names}: their rules are taken over as they are"));
+    }
     // The profile alone: what is on stdout is given to `--security-opt seccomp=` as it is.
     out.write_text(&merged.profile.render_docker())?;
     Ok(Outcome::Clean)

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -19,6 +19,11 @@ pub enum SourceError {
         /// What the system said.
         source: io::Error,
     },
+    /// It would be empty the second time.
+    #[error(
+        "reading stdin: - is named more than once, and stdin can be read only once; put one of the profiles in a file"
+    )]
+    StdinTwice,
     /// More than is read.
     #[error("reading {name}: more than the {} MiB that are read of a profile; is this the right file?", MAX_BYTES >> 20)]
     TooLarge {
@@ -40,6 +45,18 @@ fn plain(error: &io::Error) -> String {
 pub(super) struct Source {
     pub(super) name: String,
     pub(super) bytes: Vec<u8>,
+}
+
+/// Reads files as [`read`] does.
+pub(super) fn read_all(paths: &[PathBuf]) -> Result<Vec<Source>, SourceError> {
+    refuse_stdin_twice(paths)?;
+    paths.iter().map(|path| read(path)).collect()
+}
+
+/// Stdin has been read to its end the second time.
+pub(super) fn refuse_stdin_twice<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Result<(), SourceError> {
+    let stdin = paths.into_iter().filter(|path| path.as_path() == Path::new("-"));
+    if stdin.count() > 1 { Err(SourceError::StdinTwice) } else { Ok(()) }
 }
 
 /// Reads a file, or stdin where it is called `-`. At most [`MAX_BYTES`] of it: a device or a pipe may have no end.

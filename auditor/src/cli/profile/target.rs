@@ -109,8 +109,9 @@ fn capabilities(asked: &[String]) -> Result<Vec<String>, TargetError> {
 /// The target in words: without them, people would take the answer for what happens everywhere.
 pub(super) fn meant(target: &docker::Target) -> String {
     let KernelVersion(kernel, major) = target.kernel;
+    let docker = if target.drops_oci_fields { ", Docker before 23.0" } else { "" };
     format!(
-        "for {} with Linux {kernel}.{major}, runc, and {}",
+        "for {} with Linux {kernel}.{major}, runc{docker}, and {}",
         target.native,
         capabilities_in_words(&target.capabilities)
     )
