@@ -52,3 +52,20 @@ impl Stage {
         self.engine.client(line)
     }
 }
+
+/// Makes tests of functions that take a [`Stage`]: each on both layouts of control groups.
+#[macro_export]
+macro_rules! on_both {
+    ($($test:ident)*) => {
+        mod unified {
+            $(#[test] fn $test() -> anyhow::Result<()> {
+                super::$test($crate::stage::Stage::shared($crate::engine::CgroupMode::Unified)?)
+            })*
+        }
+        mod hybrid {
+            $(#[test] fn $test() -> anyhow::Result<()> {
+                super::$test($crate::stage::Stage::shared($crate::engine::CgroupMode::Hybrid)?)
+            })*
+        }
+    };
+}

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tests::auditord::{Row, rows};
-use tests::engine::{CRUN, CgroupMode, LISTENER, RUNC};
+use tests::engine::{CRUN, LISTENER, RUNC};
 use tests::groundtruth::{self, Key, compare};
 use tests::process::wait_for;
 use tests::profile;
@@ -198,23 +198,7 @@ fn a_supervisor_s_answers_are_no_denials(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// Each on both layouts of control groups.
-macro_rules! on_both {
-    ($($test:ident)*) => {
-        mod unified {
-            $(#[test] fn $test() -> anyhow::Result<()> {
-                super::$test(super::Stage::shared(super::CgroupMode::Unified)?)
-            })*
-        }
-        mod hybrid {
-            $(#[test] fn $test() -> anyhow::Result<()> {
-                super::$test(super::Stage::shared(super::CgroupMode::Hybrid)?)
-            })*
-        }
-    };
-}
-
-on_both! {
+tests::on_both! {
     refusals_are_counted_with_their_actions
     deaths_are_counted_with_their_actions
     a_supervisor_s_answers_are_no_denials

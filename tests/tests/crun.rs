@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use auditor::syscall::{self, Abi};
 use serde_json::Value;
 use tests::auditord::rows;
-use tests::engine::{CRUN, CgroupMode, privileged};
+use tests::engine::{CRUN, privileged};
 use tests::groundtruth::{self, Key, compare};
 use tests::image::BUSYBOX;
 use tests::profile;
@@ -183,23 +183,7 @@ fn a_suggestion_starts_under_crun(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// Each on both layouts of control groups.
-macro_rules! on_both {
-    ($($test:ident)*) => {
-        mod unified {
-            $(#[test] fn $test() -> anyhow::Result<()> {
-                super::$test(super::Stage::shared(super::CgroupMode::Unified)?)
-            })*
-        }
-        mod hybrid {
-            $(#[test] fn $test() -> anyhow::Result<()> {
-                super::$test(super::Stage::shared(super::CgroupMode::Hybrid)?)
-            })*
-        }
-    };
-}
-
-on_both! {
+tests::on_both! {
     calls_are_counted_exactly
     denials_are_exact_and_the_profile_is_what_the_kernel_has
     calls_above_the_profile_s_get_its_default_and_no_stub

@@ -333,23 +333,7 @@ fn a_follower_sees_what_happens_when_it_happens(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// Each chapter on both layouts of control groups.
-macro_rules! on_both {
-    ($($chapter:ident)*) => {
-        mod unified {
-            $(#[test] fn $chapter() -> anyhow::Result<()> {
-                super::$chapter(super::Stage::shared(super::CgroupMode::Unified)?)
-            })*
-        }
-        mod hybrid {
-            $(#[test] fn $chapter() -> anyhow::Result<()> {
-                super::$chapter(super::Stage::shared(super::CgroupMode::Hybrid)?)
-            })*
-        }
-    };
-}
-
-on_both! {
+tests::on_both! {
     the_advice_works
     what_people_see_is_whole_and_clean
     every_action_is_named

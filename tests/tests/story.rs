@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 use tests::auditord::{Row, rows};
-use tests::engine::{CgroupMode, privileged, program};
+use tests::engine::{privileged, program};
 use tests::groundtruth::{self, Key};
 use tests::image::{self, BUSYBOX, DEBIAN};
 use tests::profile;
@@ -236,23 +236,7 @@ fn conditions_split_one_call(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// Each chapter on both layouts of control groups.
-macro_rules! on_both {
-    ($($chapter:ident)*) => {
-        mod unified {
-            $(#[test] fn $chapter() -> anyhow::Result<()> {
-                super::$chapter(super::Stage::shared(super::CgroupMode::Unified)?)
-            })*
-        }
-        mod hybrid {
-            $(#[test] fn $chapter() -> anyhow::Result<()> {
-                super::$chapter(super::Stage::shared(super::CgroupMode::Hybrid)?)
-            })*
-        }
-    };
-}
-
-on_both! {
+tests::on_both! {
     mkdir_is_used_and_most_allowances_are_not
     mkdir_is_denied_as_often_as_it_was_tried
     strace_fails_without_ptrace_and_the_denial_says_why

@@ -173,7 +173,7 @@ pub(super) const fn has_ghosts(abi: Abi, has_door: bool) -> bool {
 }
 
 /// Names of calls that libseccomp knows from other machines (its syscalls.csv).
-const OF_OTHER_MACHINES: [&str; 23] = [
+pub(super) const OF_OTHER_MACHINES: [&str; 23] = [
     "atomic_barrier",
     "atomic_cmpxchg_32",
     "cachectl",

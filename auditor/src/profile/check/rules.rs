@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::super::evaluate::same_action;
+use super::super::evaluate::{OF_OTHER_MACHINES, same_action};
 use super::super::multiplex::door;
 use super::super::{Action, Arch, Decision, Operator, Profile, capability};
 use super::Host;
@@ -14,33 +14,6 @@ use crate::syscall::{self, Abi};
 
 /// Names that are looked for among all calls when they are unknown; that takes time, and a hostile file has many.
 const MAX_GUESSES: usize = 50;
-
-/// Calls of machines that the auditor does not count, and pseudo calls that libseccomp has a name for.
-const ELSEWHERE: [&str; 23] = [
-    "atomic_barrier",
-    "atomic_cmpxchg_32",
-    "cachectl",
-    "getpagesize",
-    "multiplexer",
-    "riscv_flush_icache",
-    "riscv_hwprobe",
-    "rtas",
-    "s390_guarded_storage",
-    "s390_pci_mmio_read",
-    "s390_pci_mmio_write",
-    "s390_runtime_instr",
-    "s390_sthyi",
-    "spu_create",
-    "spu_run",
-    "subpage_prot",
-    "swapcontext",
-    "switch_endian",
-    "sync_file_range2",
-    "sys_debug_setcontext",
-    "syscall",
-    "sysmips",
-    "timerfd",
-];
 
 /// The words for machines that moby knows (`goToNative` in its profiles/seccomp); x32 is none, but in its own profile.
 const MACHINES: [&str; 18] = [
@@ -126,7 +99,7 @@ impl Names {
         if is.is_empty() {
             return;
         }
-        if !syscall::is_known(is) && !ELSEWHERE.contains(&is.as_str()) {
+        if !syscall::is_known(is) && !OF_OTHER_MACHINES.contains(&is.as_str()) {
             return self.unknown(path, name, found);
         }
         let exists = |abi: &Abi| syscall::number(*abi, is).is_some() || door(*abi, is).is_some();
