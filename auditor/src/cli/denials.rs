@@ -55,31 +55,21 @@ fn later_than(mut denials: Vec<DenialView>, since: Option<Timestamp>) -> Vec<Den
 
 /// Ends by a signal, by a reader that goes away, or when the daemon cannot be asked any more.
 fn follow(global: &Global, out: &Output, arguments: &Arguments, since: Option<Timestamp>) -> Result<Outcome, Error> {
-    let mut request = Request::Denials { container: arguments.container.clone(), follow: true, after: None };
+    let request = Request::Denials { container: arguments.container.clone(), follow: true, after: None };
     let (mut answer, mut following) = control::follow(&global.socket, &request, PATIENCE)?;
     loop {
         write(out, &later_than(std::mem::take(&mut answer.denials), since))?;
         let error = tell(out, &mut following)?;
         note(&format!("{error}; waiting for the daemon"));
-        request = Request::Denials {
-            container: answer.id.take().or_else(|| arguments.container.clone()),
-            follow: true,
-            after: Some(std::mem::take(&mut answer.daemon)),
-        };
-        let before = request_daemon(&request).to_owned();
+        let before = std::mem::take(&mut answer.daemon);
+        let container = answer.id.take().or_else(|| arguments.container.clone());
+        let request = Request::Denials { container, follow: true, after: Some(before.clone()) };
         (answer, following) = again(global, &request)?;
         note(if answer.daemon == before {
             "the daemon answers again; refusals in between are not shown"
         } else {
-            "another daemon answers, which counts from its own start; refusals in between are not shown"
+            "another daemon answers, which counts from its own start; refusals while no daemon ran are not shown"
         });
-    }
-}
-
-fn request_daemon(request: &Request) -> &str {
-    match request {
-        Request::Denials { after: Some(daemon), .. } => daemon,
-        _ => "",
     }
 }
 

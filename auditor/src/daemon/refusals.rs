@@ -16,7 +16,7 @@ use super::record::Record;
 use crate::container::ContainerId;
 use crate::control::FollowQuery;
 use crate::denial::decision::{Call, Seen, declared_decisions};
-use crate::denial::{Counter, Findings, KEPT, Kind, Log, Refusal, Task};
+use crate::denial::{Counter, Findings, KEPT, Kind, Log, Refusal, Rest, Task};
 use crate::docker::Engine;
 use crate::kernel::{self, Kernel, RefusalKind};
 use crate::procfs;
@@ -59,6 +59,8 @@ impl Refusals {
 
     /// Takes all that the kernel has sent.
     pub fn take_all(&mut self, ledger: &mut Ledger, kernel: &mut Kernel) -> Taken {
+        let now = Timestamp::now();
+        self.logs.values_mut().for_each(|log| log.tell_time(now));
         self.take_up_to(BEFORE_ANSWER, ledger, kernel)
     }
 
@@ -162,7 +164,7 @@ impl Refusals {
         &mut self,
         ledger: &Ledger,
         container: Option<ContainerId>,
-        rest: impl Fn(&Log, &Record) -> Vec<(Counter, u64)>,
+        rest: impl Fn(&Log, &Record) -> Vec<Rest>,
     ) -> Vec<DenialView> {
         let now = Timestamp::now();
         let mut views = Vec::new();
@@ -174,7 +176,7 @@ impl Refusals {
             views.extend(
                 rest(log, record)
                     .into_iter()
-                    .filter_map(|(counter, count)| unseen(record, engine, counter, count, now)),
+                    .filter_map(|rest| unseen(record, engine, rest.counter, rest.count, rest.time.unwrap_or(now))),
             );
             views.extend(log.entries_mut().map(|entry| DenialView::of_entry(entry, &context.of(name.as_deref()))));
         }
@@ -288,7 +290,7 @@ fn unseen(
     engine: Option<&Engine>,
     counter: Counter,
     count: u64,
-    now: Timestamp,
+    time: Timestamp,
 ) -> Option<DenialView> {
     let (context, name) = context(record, engine);
     let container = context.of(name.as_deref());
@@ -302,5 +304,5 @@ fn unseen(
     let denials = counters.tallies.get(&(counter.abi, counter.nr)).map(|tally| tally.denials).unwrap_or_default();
     let findings =
         Findings::of_counter(counter, counter.kind.seen(&denials), container.declared, container.docker_default);
-    Some(DenialView::of_counter(now, counter, count, &findings, &container))
+    Some(DenialView::of_counter(time, counter, count, &findings, &container))
 }

@@ -65,12 +65,6 @@ impl Fate {
             Self::Answered => "answered",
         }
     }
-
-    /// Whether the filter kept the call from being made.
-    #[must_use]
-    pub const fn is_denial(self) -> bool {
-        matches!(self, Self::Denied | Self::Killed)
-    }
 }
 
 /// Who decided.

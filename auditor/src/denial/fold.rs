@@ -149,15 +149,17 @@ pub struct Denial {
     pub count: u64,
     /// Which counter counts it.
     pub counter: Counter,
-    findings: Option<Arc<Findings>>,
+    /// For which word of the engine they were made, and what they are.
+    findings: Option<(bool, Arc<Findings>)>,
 }
 
 impl Denial {
-    /// What is to be said about it; made once for each profile.
+    /// What is to be said about it; made once for each profile and what the engine says of it.
     pub fn findings(&mut self, declared: Option<Declared<'_>>, docker_default: bool) -> Arc<Findings> {
         let Refusal { call, seen, .. } = &self.latest;
-        let made = || Arc::new(Findings::of(call, *seen, declared, docker_default));
-        Arc::clone(self.findings.get_or_insert_with(made))
+        let known = self.findings.take().filter(|(made_for, _)| *made_for == docker_default);
+        let made = || (docker_default, Arc::new(Findings::of(call, *seen, declared, docker_default)));
+        Arc::clone(&self.findings.insert(known.unwrap_or_else(made)).1)
     }
 }
 
@@ -193,9 +195,29 @@ pub struct Log {
     counted: BTreeMap<Counter, u64>,
     /// What is known to have been counted and never seen.
     unseen: BTreeMap<Counter, u64>,
+    /// When the latest was of what is in no entry: noticed as unseen, or dropped.
+    rest: BTreeMap<Counter, Timestamp>,
+    /// When the log was last told the time.
+    now: Timestamp,
+}
+
+/// What was counted and is in no entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rest {
+    /// Which counter counts it.
+    pub counter: Counter,
+    /// How many.
+    pub count: u64,
+    /// When the latest of them was, or was noticed; `None` where they are new, and nobody has noticed them before.
+    pub time: Option<Timestamp>,
 }
 
 impl Log {
+    /// Says what time it is: what [`Log::settle`] notices is noted with it.
+    pub const fn tell_time(&mut self, now: Timestamp) {
+        self.now = now;
+    }
+
     /// Takes one refusal in. `compared`: which arguments the profile looks at for this call; they are compared too.
     /// Gives the key of its entry.
     pub fn add(&mut self, refusal: Refusal, counted_as: SyscallNr, compared: [bool; COUNT]) -> Key {
@@ -225,7 +247,9 @@ impl Log {
         while self.entries.len() > keep {
             let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.latest.time).map(|(key, _)| key.clone());
             let Some(oldest) = oldest else { return };
-            self.entries.remove(&oldest);
+            if let Some(dropped) = self.entries.remove(&oldest) {
+                note(&mut self.rest, dropped.counter, dropped.latest.time);
+            }
         }
     }
 
@@ -258,20 +282,23 @@ impl Log {
 
     /// What was counted, by counter, and is in no entry: never seen, or dropped.
     #[must_use]
-    pub fn remainder(&self, counted: &BTreeMap<Counter, u64>) -> Vec<(Counter, u64)> {
+    pub fn remainder(&self, counted: &BTreeMap<Counter, u64>) -> Vec<Rest> {
         let mut kept: BTreeMap<Counter, u64> = BTreeMap::new();
         for entry in self.entries.values() {
             *kept.entry(entry.counter).or_default() += entry.count;
         }
+        let of = |map: &BTreeMap<Counter, u64>, counter: &Counter| map.get(counter).copied().unwrap_or(0);
         let of_counter = |(counter, count): (&Counter, &u64)| {
-            (*counter, count.saturating_sub(kept.get(counter).copied().unwrap_or(0)))
+            let noticed = *count <= of(&self.seen, counter) + of(&self.unseen, counter);
+            let time = self.rest.get(counter).copied().filter(|_| noticed);
+            Rest { counter: *counter, count: count.saturating_sub(of(&kept, counter)), time }
         };
-        counted.iter().map(of_counter).filter(|(_, count)| *count > 0).collect()
+        counted.iter().map(of_counter).filter(|rest| rest.count > 0).collect()
     }
 
     /// The same, of what is settled: [`Log::settle`] will not tell of it again.
     #[must_use]
-    pub fn settled_remainder(&self) -> Vec<(Counter, u64)> {
+    pub fn settled_remainder(&self) -> Vec<Rest> {
         let mut rest = self.seen.clone();
         for (counter, count) in &self.unseen {
             *rest.entry(*counter).or_default() += count;
@@ -281,7 +308,8 @@ impl Log {
                 *count = count.saturating_sub(entry.count);
             }
         }
-        rest.into_iter().filter(|(_, count)| *count > 0).collect()
+        let rest = rest.into_iter().filter(|(_, count)| *count > 0);
+        rest.map(|(counter, count)| Rest { counter, count, time: self.rest.get(&counter).copied() }).collect()
     }
 
     /// Takes the counters as they are now, when everything that was sent before has been taken in. Gives what is known
@@ -296,11 +324,17 @@ impl Log {
             let more = before.saturating_sub(seen + *unseen);
             if more > 0 {
                 *unseen += more;
+                note(&mut self.rest, counter, self.now);
                 news.push((counter, more));
             }
         }
         news
     }
+}
+
+fn note(latest: &mut BTreeMap<Counter, Timestamp>, counter: Counter, time: Timestamp) {
+    let noted = latest.entry(counter).or_insert(time);
+    *noted = time.max(*noted);
 }
 
 fn key(refusal: &Refusal, compared: [bool; COUNT]) -> Key {

@@ -8,5 +8,5 @@ pub mod argument;
 pub mod decision;
 mod fold;
 
-pub use self::fold::{Counter, Denial, Findings, KEPT, Key, Kind, Log, Refusal, Task, counted};
+pub use self::fold::{Counter, Denial, Findings, KEPT, Key, Kind, Log, Refusal, Rest, Task, counted};
 pub use crate::syscall::errno;

@@ -1,7 +1,7 @@
 //! What a program wanted when it was refused, which change to the profile would allow it, and what that would risk.
 //!
 //! The change is exact: the evaluator says that the changed profile lets this call through with these arguments
-//! (`auditor/tests/core/denial.rs`). Whether to make it is for people to say.
+//! (`auditor/tests/core/denial/advice.rs`). Whether to make it is for people to say.
 
 mod capability;
 mod change;
@@ -47,18 +47,6 @@ pub fn advise(call: &Call, outcome: &Explanation, declared: Option<Declared<'_>>
     match class {
         Some((class, _)) => Advice { wanted, change, remedy, risk: class.risk, why: class.why },
         None => Advice { wanted, change, remedy, risk: Risk::High, why: "nobody knows what it does" },
-    }
-}
-
-impl Advice {
-    /// All of it in one line.
-    #[must_use]
-    pub fn line(&self) -> String {
-        let risk = match self.change {
-            Some(_) => format!("; risk {}: {}", self.risk.as_str(), self.why),
-            None => String::new(),
-        };
-        format!("{}; {}{risk}", self.wanted, self.remedy)
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use auditor::counters::{Counters, Denials, Tally};
-use auditor::denial::decision::{Call, Seen};
-use auditor::denial::{Counter, KEPT, Kind, Log, Refusal, Task, counted};
+use auditor::denial::decision::{Call, Declared, Seen};
+use auditor::denial::{Counter, KEPT, Kind, Log, Refusal, Rest, Task, counted};
 use auditor::syscall::{Abi, SyscallNr};
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -26,6 +26,10 @@ fn counts(rows: &[(SyscallNr, u64)]) -> BTreeMap<Counter, u64> {
         |errno| Tally { denials: Denials { errno, last_errno: Some(1), ..Denials::default() }, ..Tally::default() };
     let tallies = rows.iter().map(|(nr, count)| ((Abi::X86_64, *nr), tally(*count))).collect();
     counted(&Counters { tallies }).collect()
+}
+
+fn counts_of(rest: &[Rest]) -> Vec<(Counter, u64)> {
+    rest.iter().map(|rest| (rest.counter, rest.count)).collect()
 }
 
 #[test]
@@ -70,15 +74,15 @@ fn the_number_of_entries_is_bounded_and_what_is_dropped_is_counted() {
     assert_eq!(log.len(), KEPT);
     assert!(log.entries_mut().all(|entry| entry.latest.time.as_second() >= 1000 - 64));
     let counter = Counter { abi: Abi::X86_64, nr, kind: Kind::Errno };
-    assert_eq!(log.remainder(&counts(&[(nr, 1000)])), [(counter, 936)]);
-    assert_eq!(log.settled_remainder(), [(counter, 936)]);
+    assert_eq!(counts_of(&log.remainder(&counts(&[(nr, 1000)]))), [(counter, 936)]);
+    assert_eq!(counts_of(&log.settled_remainder()), [(counter, 936)]);
     // What nobody saw is there too, once it is settled.
-    assert_eq!(log.remainder(&counts(&[(nr, 100_000)])), [(counter, 99_936)]);
+    assert_eq!(counts_of(&log.remainder(&counts(&[(nr, 100_000)]))), [(counter, 99_936)]);
     assert_eq!(log.settle(counts(&[(nr, 100_000)])), []);
-    assert_eq!(log.settled_remainder(), [(counter, 936)]);
+    assert_eq!(counts_of(&log.settled_remainder()), [(counter, 936)]);
     assert_eq!(log.settle(counts(&[(nr, 100_000)])), [(counter, 99_000)]);
     assert_eq!(log.settle(counts(&[(nr, 100_000)])), []);
-    assert_eq!(log.settled_remainder(), [(counter, 99_936)]);
+    assert_eq!(counts_of(&log.settled_remainder()), [(counter, 99_936)]);
 }
 
 #[test]
@@ -90,7 +94,44 @@ fn what_is_on_its_way_is_not_called_unseen() {
         add(&mut log, refusal(1, "sh", native("mkdir", &[]), Seen::Errno(1)));
     }
     assert_eq!(log.settle(counts(&[(nr, 3)])), []);
-    assert_eq!(log.remainder(&counts(&[(nr, 3)])), []);
+    assert_eq!(counts_of(&log.remainder(&counts(&[(nr, 3)]))), []);
+}
+
+#[test]
+fn what_was_counted_alone_has_the_time_of_when_it_was_noticed_not_of_the_question() {
+    let at = |second| Timestamp::from_second(second).unwrap();
+    let times = |rest: Vec<Rest>| rest.iter().map(|rest| rest.time).collect::<Vec<_>>();
+    let mut log = Log::default();
+    let nr = native("mkdir", &[]).nr;
+    for second in [100, 200, 300, 400] {
+        log.tell_time(at(second));
+        log.settle(counts(&[(nr, 5)]));
+    }
+    assert_eq!(times(log.remainder(&counts(&[(nr, 5)]))), [Some(at(200))]);
+    assert_eq!(times(log.settled_remainder()), [Some(at(200))]);
+    // A later one that is seen is a line of its own, and one that nobody has noticed yet is new.
+    add(&mut log, refusal(500, "sh", native("mkdir", &[]), Seen::Errno(1)));
+    assert_eq!(times(log.remainder(&counts(&[(nr, 6)]))), [Some(at(200))]);
+    assert_eq!(times(log.remainder(&counts(&[(nr, 7)]))), [None]);
+    // One that is dropped keeps its time.
+    log.trim(0);
+    assert_eq!(times(log.remainder(&counts(&[(nr, 6)]))), [Some(at(500))]);
+}
+
+#[test]
+fn advice_is_made_anew_when_the_engine_says_whose_profile_it_is() {
+    let profile = crate::docker_default();
+    let policy = profile.evaluate(super::HOST);
+    let declared = Some(Declared { profile: &profile, policy: &policy });
+    let mut log = Log::default();
+    add(&mut log, refusal(1, "sh", native("mount", &[1, 2, 3, 0x1000]), Seen::Errno(1)));
+    let entry = log.entries_mut().next().unwrap();
+    let mut remedy = |docker_default| entry.findings(declared, docker_default).advice.remedy.clone();
+    let unknown = remedy(false);
+    assert!(unknown.contains("the kernel also asks for"), "{unknown}");
+    let default = remedy(true);
+    assert!(default.contains("with which Docker's default allows it"), "{default}");
+    assert_eq!(remedy(false), unknown);
 }
 
 proptest! {
@@ -120,9 +161,9 @@ proptest! {
         let all: u64 = all_counts.values().sum();
         prop_assert_eq!(told, all);
         let kept: u64 = log.entries_mut().map(|entry| entry.count).sum();
-        let rest: u64 = log.remainder(&all_counts).iter().map(|(_, count)| count).sum();
+        let rest: u64 = log.remainder(&all_counts).iter().map(|rest| rest.count).sum();
         prop_assert_eq!(kept + rest, all);
-        let settled: u64 = log.settled_remainder().iter().map(|(_, count)| count).sum();
+        let settled: u64 = log.settled_remainder().iter().map(|rest| rest.count).sum();
         prop_assert_eq!(kept + settled, all);
     }
 }
