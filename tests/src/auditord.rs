@@ -198,7 +198,8 @@ impl Auditor {
             let is_unknown = |value: &Value| value.as_str() == Some("unknown");
             let runs = last["state"] == "running";
             let unknown = is_unknown(&last["profile"]["kind"]) || (runs && is_unknown(&last["effective"]["mode"]));
-            Ok((!unknown && last["state"].is_string()).then_some(()))
+            let begun = last["state"].is_string() && last["state"] != "created";
+            Ok((!unknown && begun).then_some(()))
         });
         settled.with_context(|| format!("{}, {}", last["profile"], last["effective"]))?;
         Ok(last)
