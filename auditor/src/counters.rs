@@ -18,6 +18,8 @@ pub struct Counters {
 pub struct Tally {
     /// Calls that passed the task's seccomp filter and reached the kernel.
     pub calls: u64,
+    /// How many of them the runtime made: its own processes, between their filter and the program that they execute.
+    pub runtime_calls: u64,
     /// Calls made by tasks without a filter.
     pub unfiltered_calls: u64,
     /// Calls under a filter that returned an error, -4095..=-1.
@@ -61,6 +63,7 @@ impl Counters {
         for (key, tally) in &other.tallies {
             let mine = self.tallies.entry(*key).or_default();
             mine.calls += tally.calls;
+            mine.runtime_calls += tally.runtime_calls;
             mine.unfiltered_calls += tally.unfiltered_calls;
             mine.errors += tally.errors;
             mine.unfiltered_errors += tally.unfiltered_errors;

@@ -8,11 +8,13 @@ pub mod config;
 pub mod container;
 pub mod control;
 pub mod counters;
+pub mod coverage;
 pub mod daemon;
 pub mod denial;
 pub mod docker;
 pub mod doctor;
 pub mod effective;
+pub mod evidence;
 pub mod filter;
 #[cfg(test)]
 mod golden;

@@ -5,8 +5,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Values in, values out.
-const CORE: [&str; 9] =
-    ["syscall", "filter", "profile", "effective", "counters", "audit", "denial", "suggest", "report"];
+const CORE: [&str; 11] = [
+    "syscall",
+    "filter",
+    "profile",
+    "effective",
+    "counters",
+    "audit",
+    "denial",
+    "evidence",
+    "coverage",
+    "suggest",
+    "report",
+];
 
 /// What the core may not name: the world outside, and the layers above.
 const OUTSIDE: [&str; 24] = [

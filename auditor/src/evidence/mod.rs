@@ -1,0 +1,180 @@
+//! What was seen of a workload over all its starts: what a suggestion stands on.
+//!
+//! A workload is what an image does when it is given one command. Its starts are kept apart, so that old ones can be left
+//! out and so that it can be said how often each call is needed.
+
+mod argument;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+pub use self::argument::{Arguments, Values};
+use crate::counters::{Counters, Tally};
+use crate::coverage::Incidence;
+use crate::syscall::{Abi, SyscallNr};
+
+/// What is run: the key under which evidence adds up, over containers, replicas and restarts of the daemon.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Workload {
+    /// The image by its content: `sha256:` and 64 hex digits, as the engine has it. What was recorded without an image
+    /// has the program's path here.
+    pub image: String,
+    /// What tells apart the uses of one image: the compose project and service where there is one, else the command
+    /// line.
+    pub command: Command,
+}
+
+/// What an image is used for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// A compose service, as `project/service`.
+    Service(String),
+    /// Entry point and arguments.
+    Line(Vec<String>),
+}
+
+/// What was seen of one workload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence {
+    /// Of what.
+    pub workload: Workload,
+    /// The image as users name it, the latest name first.
+    pub image_names: Vec<String>,
+    /// Start by start, the oldest first.
+    pub starts: Vec<Start>,
+}
+
+/// One start: a container from its first call to its last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// Names the start among all of all hosts.
+    pub id: String,
+    /// The container's id.
+    pub container: String,
+    /// And its name.
+    pub name: Option<String>,
+    /// When counting began, by the wall clock.
+    pub began: Timestamp,
+    /// When it was counted last.
+    pub until: Timestamp,
+    /// For how long it was counted, in seconds of a clock that nobody sets.
+    pub seconds: u64,
+    /// Whether it was counted from its first call.
+    pub from_first_call: bool,
+    /// Calls and events known to be lost.
+    pub lost: u64,
+    /// SHA-256 of the profile that it ran under; `None` without one.
+    pub profile: Option<String>,
+    /// Whether a filter was in force; `None` where nobody knows.
+    pub confined: Option<bool>,
+    /// Left out by the user's wish.
+    pub excluded: bool,
+    /// What it called.
+    pub calls: BTreeMap<(Abi, SyscallNr), Seen>,
+    /// With which arguments, for the calls of which they are noted.
+    pub arguments: Arguments,
+}
+
+/// One call in one start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// All of it.
+    pub tally: Tally,
+    /// How many of [`Tally::calls`] were made within the first minute, by the program.
+    pub startup_calls: u64,
+    /// When its counter was first seen to have grown.
+    pub first: Timestamp,
+    /// And last.
+    pub last: Timestamp,
+}
+
+/// The time that evidence stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// The first call counted.
+    pub since: Option<Timestamp>,
+    /// The last.
+    pub until: Option<Timestamp>,
+    /// Starts that were counted from their first call.
+    pub starts: u32,
+    /// Seconds counted, over all starts.
+    pub seconds: u64,
+    /// Every start was counted from its first call, and nothing was lost.
+    pub complete: bool,
+    /// Calls and events known to be lost.
+    pub lost: u64,
+    /// When a call was last seen that no start had made before.
+    pub last_new: Option<Timestamp>,
+}
+
+impl Evidence {
+    /// The starts that count.
+    pub fn counted(&self) -> impl Iterator<Item = &Start> {
+        self.starts.iter().filter(|start| !start.excluded)
+    }
+
+    /// What they called, added up.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let mut total = Counters::default();
+        for start in self.counted() {
+            let tallies = start.calls.iter().map(|(key, seen)| (*key, seen.tally)).collect();
+            total.merge(&Counters { tallies });
+        }
+        total
+    }
+
+    /// With which arguments.
+    #[must_use]
+    pub fn arguments(&self) -> Arguments {
+        let mut total = Arguments::default();
+        self.counted().for_each(|start| total.merge(&start.arguments));
+        total
+    }
+
+    /// In how many of them each call reached the kernel.
+    #[must_use]
+    pub fn incidence(&self) -> Incidence {
+        let mut incidence = Incidence::default();
+        for start in self.counted() {
+            incidence.add(start.calls.iter().filter(|(_, seen)| used(start, seen)).map(|(key, _)| *key));
+        }
+        incidence
+    }
+
+    /// The time that it stands for.
+    #[must_use]
+    pub fn window(&self) -> Window {
+        let starts: Vec<&Start> = self.counted().collect();
+        let from_first_call = starts.iter().filter(|start| start.from_first_call).count();
+        let lost = starts.iter().map(|start| start.lost).sum();
+        let mut first: BTreeMap<(Abi, SyscallNr), Timestamp> = BTreeMap::new();
+        for (key, seen) in starts.iter().flat_map(|start| &start.calls) {
+            let known = first.entry(*key).or_insert(seen.first);
+            *known = seen.first.min(*known);
+        }
+        Window {
+            since: starts.iter().map(|start| start.began).min(),
+            until: starts.iter().map(|start| start.until).max(),
+            starts: u32::try_from(from_first_call).unwrap_or(u32::MAX),
+            seconds: starts.iter().map(|start| start.seconds).sum(),
+            complete: !starts.is_empty() && from_first_call == starts.len() && lost == 0,
+            lost,
+            last_new: first.into_values().max(),
+        }
+    }
+
+    /// The profiles that they ran under.
+    #[must_use]
+    pub fn profiles(&self) -> BTreeSet<Option<&str>> {
+        self.counted().map(|start| start.profile.as_deref()).collect()
+    }
+}
+
+/// The call reached the kernel on the container's own account.
+fn used(start: &Start, seen: &Seen) -> bool {
+    crate::audit::is_used(&seen.tally, start.confined)
+}
