@@ -3,7 +3,7 @@
 //! A workload is what an image does when it is given one command. Its starts are kept apart, so that old ones can be left
 //! out and so that it can be said how often each call is needed.
 
-mod argument;
+pub mod argument;
 
 use std::collections::{BTreeMap, BTreeSet};
 

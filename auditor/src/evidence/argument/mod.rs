@@ -1,5 +1,7 @@
 //! The arguments that decide how dangerous a call is.
 
+pub mod table;
+
 use std::collections::BTreeMap;
 
 use crate::syscall::{Abi, SyscallNr};
