@@ -1,5 +1,7 @@
 //! The cgroup2 filesystem: which cgroups are a container's, and by which id the kernel programs know them.
 
+mod own;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -7,6 +9,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+pub use self::own::OwnCgroup;
 use crate::container::{CgroupId, ContainerId};
 
 /// Directories below which nothing is looked at: a container may nest its own as deep as the kernel lets it.
@@ -40,6 +43,14 @@ pub enum CgroupError {
     #[error("read {}: {source}", .path.display())]
     Read {
         /// The directory or file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A cgroup could not be made.
+    #[error("make the cgroup {}: {source}; run as root", .path.display())]
+    Make {
+        /// The directory.
         path: PathBuf,
         /// Why not.
         source: io::Error,
@@ -221,12 +232,40 @@ fn component_id(name: &str) -> Option<ContainerId> {
     ContainerId::parse(name).ok()
 }
 
-fn id_at(directory: &Path) -> io::Result<CgroupId> {
+/// The id of the cgroup whose directory this is.
+///
+/// # Errors
+/// It is not there (any more).
+pub fn id_at(directory: &Path) -> io::Result<CgroupId> {
     Ok(CgroupId(fs::metadata(directory)?.ino()))
 }
 
-/// Reads `populated` of `cgroup.events`. What cannot be read is taken for populated: better a slot too many.
-fn is_populated(directory: &Path) -> bool {
+/// The ids of all cgroups inside the one whose directory this is. Those that come or go meanwhile may be in it or not.
+#[must_use]
+pub fn nested_in(directory: &Path) -> Vec<CgroupId> {
+    inside(directory).iter().filter_map(|path| id_at(path).ok()).collect()
+}
+
+/// The directories below one, outer ones first.
+fn inside(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut waiting = vec![directory.to_owned()];
+    while let Some(next) = waiting.pop() {
+        let entries = fs::read_dir(&next).into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+            if found.len() < DIRECTORY_LIMIT {
+                found.push(entry.path());
+                waiting.push(entry.path());
+            }
+        }
+    }
+    found
+}
+
+/// Reads `populated` of `cgroup.events`: whether a process is in it or in one of those inside it. What cannot be read
+/// is taken for populated: better a slot too many.
+#[must_use]
+pub fn is_populated(directory: &Path) -> bool {
     fs::read_to_string(directory.join("cgroup.events"))
         .map_or(true, |events| !events.lines().any(|line| line == "populated 0"))
 }

@@ -27,9 +27,13 @@ impl Cage {
     /// A new one.
     pub fn new() -> Result<Self> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        let nest = nest()?;
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = nest.join(format!("{:032x}{number:032x}", std::process::id()));
+        Self::named(&format!("{:032x}{number:032x}", std::process::id()))
+    }
+
+    /// A new one of this name: 64 hex digits, as a container's, or another path.
+    pub fn named(name: &str) -> Result<Self> {
+        let path = nest()?.join(name);
         fs::create_dir(&path).with_context(|| format!("creating {}", path.display()))?;
         let id = CgroupId(fs::metadata(&path)?.ino());
         Ok(Self { path, id })
