@@ -11,8 +11,8 @@ use aya_log_ebpf::warn;
 
 use crate::cgroup_slot;
 use crate::counter::{lost, lost_in};
-use crate::kernel::{field, masked, offset};
-use crate::maps::{CGROUPS, EVENTS, FREE_SLOTS, SLOTS};
+use crate::kernel::{field, masked, offset, read_constant};
+use crate::maps::{CGROUPS, COUNT_CONTAINERS, EVENTS, FREE_SLOTS, HAS_RUNTIME, SLOTS};
 
 /// Hex digits of a container's id.
 const ID_LEN: usize = 64;
@@ -50,7 +50,9 @@ fn created(ctx: &BtfTracePointContext, cgroup: *const u8) {
         }
         return;
     }
-    take_slot(ctx, cgroup_id, node);
+    if read_constant(&COUNT_CONTAINERS) != 0 {
+        take_slot(ctx, cgroup_id, node);
+    }
 }
 
 #[inline(always)]
@@ -79,6 +81,10 @@ fn take_slot(ctx: &BtfTracePointContext, cgroup_id: u64, node: *const u8) {
         entry.from_first_call = 1;
         entry.name = name;
         entry.state = SLOT_LIVE;
+    }
+    if let Some(has_runtime) = HAS_RUNTIME.get_ptr_mut(slot) {
+        // SAFETY: as above.
+        unsafe { *has_runtime = 1 };
     }
     if CGROUPS.insert(cgroup_id, slot, u64::from(BPF_ANY)).is_err() {
         // SAFETY: as above. The daemon finds the slot removed, and takes it back.

@@ -9,7 +9,7 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 
 use crate::kernel::masked;
-use crate::maps::{DENIALS, FOREIGN, LOST, NATIVE, SLOT_LOST};
+use crate::maps::{DENIALS, FOREIGN, LOST, NATIVE, RUNTIME, SLOT_LOST};
 
 /// What happened to a call that reached the kernel.
 #[derive(Clone, Copy)]
@@ -20,6 +20,52 @@ pub enum What {
     UnfilteredError,
 }
 
+/// Counts that a call, counted already, was a runtime's.
+#[inline(never)]
+pub fn count_runtime(slot: u32, abi: u8, nr: u32) {
+    if abi != ABI_NATIVE {
+        let Some(counts) = FOREIGN.get_ptr_mut(foreign_key(slot, abi, nr)) else { return };
+        // SAFETY: as for the other foreign counts.
+        return unsafe { (*counts).runtime += 1 };
+    }
+    let Some(counts) = RUNTIME.get_ptr_mut(slot) else { return };
+    // SAFETY: an array element, and the index is within the table.
+    unsafe { add((&raw mut (*counts).calls).cast::<u64>().add(native_index(nr)), 1) };
+}
+
+/// Adds at once for all CPUs. In assembly, because for this target the core library has no atomic addition; the
+/// instruction is as old as eBPF.
+///
+/// # Safety
+/// `counter` must be in a map's value.
+#[inline(always)]
+pub unsafe fn add(counter: *mut u64, amount: u64) {
+    // SAFETY: see above; map values are aligned to 8 bytes.
+    unsafe { core::arch::asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) counter, in(reg) amount, options(nostack)) };
+}
+
+/// Reads what other CPUs add to.
+///
+/// # Safety
+/// As for [`add`].
+#[inline(always)]
+pub unsafe fn read(counter: *const u64) -> u64 {
+    // SAFETY: see above.
+    unsafe { counter.read_volatile() }
+}
+
+/// Where a native number is in a table.
+#[inline(always)]
+fn native_index(nr: u32) -> usize {
+    const { assert!(NATIVE_NRS == 512) };
+    if (nr as usize) < NATIVE_NRS { masked!(nr as usize, 511) } else { NATIVE_OUTSIDE }
+}
+
+#[inline(always)]
+fn foreign_key(slot: u32, abi: u8, nr: u32) -> ForeignKey {
+    ForeignKey { slot, abi: u16::from(abi), nr: table_nr(abi, nr) }
+}
+
 /// Counts what happened to a call of the given ABI and number, the x32 bit included.
 #[inline(always)]
 pub fn count(slot: u32, abi: u8, nr: u32, what: What) {
@@ -27,8 +73,7 @@ pub fn count(slot: u32, abi: u8, nr: u32, what: What) {
         return count_foreign(slot, abi, nr, what);
     }
     let Some(counts) = NATIVE.get_ptr_mut(slot) else { return };
-    const { assert!(NATIVE_NRS == 512) };
-    let index = if (nr as usize) < NATIVE_NRS { masked!(nr as usize, 511) } else { NATIVE_OUTSIDE };
+    let index = native_index(nr);
     // SAFETY: this CPU's own element, and the index is within the tables.
     unsafe {
         let counter = match what {
@@ -43,12 +88,12 @@ pub fn count(slot: u32, abi: u8, nr: u32, what: What) {
 
 #[inline(never)]
 fn count_foreign(slot: u32, abi: u8, nr: u32, what: What) {
-    let key = ForeignKey { slot, abi: u16::from(abi), nr: table_nr(abi, nr) };
+    let key = foreign_key(slot, abi, nr);
     if FOREIGN.get_ptr_mut(key).is_none() {
         // Another CPU may be quicker; then its entry is there for this one too.
         let _ = FOREIGN.insert(
             key,
-            ForeignCounts { calls: 0, unfiltered: 0, errors: 0, unfiltered_errors: 0 },
+            ForeignCounts { calls: 0, unfiltered: 0, errors: 0, unfiltered_errors: 0, runtime: 0 },
             u64::from(BPF_NOEXIST),
         );
     }

@@ -84,6 +84,105 @@ pub struct ForeignCounts {
     pub errors: u64,
     /// Calls of tasks without a filter that did.
     pub unfiltered_errors: u64,
+    /// Those of `calls` that a container's runtime made.
+    pub runtime: u64,
+}
+
+/// Those of [`NativeCounts::calls`] that a container's runtime made, one copy per slot. Indexed like them.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct RuntimeCounts {
+    /// Calls under a filter by tasks that have not executed a program under it since they came into the container.
+    pub calls: [u64; NATIVE_NRS + 1],
+}
+
+impl RuntimeCounts {
+    /// Nothing counted.
+    pub const ZERO: Self = Self { calls: [0; NATIVE_NRS + 1] };
+}
+
+/// Calls of which arguments can be noted, all ABIs together. A power of two.
+pub const NOTED_CALLS: usize = 64;
+/// Numbers of an ABI that can be noted: those below this. A power of two.
+pub const NOTED_NRS: u32 = 1024;
+/// Distinct arguments that are kept of one slot: more are counted as overflowed.
+pub const ARGUMENTS_PER_SLOT: u32 = 512;
+
+/// What is noted of one call.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct NotedCall {
+    /// Which argument is noted first, or points to it: 0 to 5.
+    pub first: u8,
+    /// Which is noted second; [`NO_ARGUMENT`] for none.
+    pub second: u8,
+    /// 0 where the register itself is noted; else bytes of memory behind it, 4 or 8.
+    pub bytes: u8,
+    /// How far behind it.
+    pub offset: u8,
+}
+
+/// [`NotedCall::second`] where one argument is noted.
+pub const NO_ARGUMENT: u8 = u8::MAX;
+
+/// Of which calls which arguments are noted, and which calls execute programs. Written by the loader, and constant from
+/// then on.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Calls {
+    /// By [`NOTED_NRS`] times an `ABI_` constant, plus the number without the x32 bit: index in `noted` and one; 0 where
+    /// nothing is noted.
+    pub index: [u8; 4 * NOTED_NRS as usize],
+    /// Some of them may be unused.
+    pub noted: [NotedCall; NOTED_CALLS],
+    /// By an `ABI_` constant: the numbers of `execve` and `execveat`, without the x32 bit.
+    pub executes: [[u32; 2]; 4],
+}
+
+impl Calls {
+    /// None at all.
+    pub const NONE: Self = Self {
+        index: [0; 4 * NOTED_NRS as usize],
+        noted: [NotedCall { first: 0, second: NO_ARGUMENT, bytes: 0, offset: 0 }; NOTED_CALLS],
+        executes: [[u32::MAX; 2]; 4],
+    };
+}
+
+/// Made by a task under a filter.
+pub const CLASS_FILTERED: u8 = 0;
+/// Made by a task without one.
+pub const CLASS_UNFILTERED: u8 = 1;
+
+/// Key of what a call was made with.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ArgumentKey {
+    /// Slot.
+    pub slot: u32,
+    /// One of the `ABI_` constants.
+    pub abi: u8,
+    /// One of the `CLASS_` constants.
+    pub class: u8,
+    /// Number without the x32 bit.
+    pub nr: u16,
+    /// What was noted: whole registers, or what was in memory. 0 where only one is noted.
+    pub values: [u64; 2],
+}
+
+/// How much of [`ARGUMENTS_PER_SLOT`] a slot has used, shared by all CPUs.
+#[repr(C, align(64))]
+#[derive(Clone, Copy)]
+pub struct ArgumentShare {
+    /// Entries that it has.
+    pub entries: u64,
+    /// Calls that were made with arguments that nobody kept, by a `CLASS_` constant and the call's index in
+    /// [`Calls::noted`].
+    pub overflowed: [[u64; NOTED_CALLS]; 2],
+}
+
+impl ArgumentShare {
+    /// Nothing noted.
+    pub const ZERO: Self = Self { entries: 0, overflowed: [[0; NOTED_CALLS]; 2] };
 }
 
 /// An errno was returned in place of the call (0 included).
@@ -540,7 +639,12 @@ impl Offsets {
 const _: () = {
     assert!(size_of::<NativeCounts>() == 4 * 513 * 8);
     assert!(size_of::<ForeignKey>() == 8);
-    assert!(size_of::<ForeignCounts>() == 32);
+    assert!(size_of::<ForeignCounts>() == 40);
+    assert!(size_of::<RuntimeCounts>() == 513 * 8);
+    assert!(size_of::<NotedCall>() == 4);
+    assert!(size_of::<Calls>() == 4096 + 256 + 32);
+    assert!(size_of::<ArgumentKey>() == 24);
+    assert!(size_of::<ArgumentShare>() == 1088);
     assert!(size_of::<DenialKey>() == 8);
     assert!(size_of::<DenialCount>() == 24);
     assert!(size_of::<Slot>() == 24 + CGROUP_NAME_LEN);

@@ -2,6 +2,8 @@
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 
 #[cfg(target_arch = "bpf")]
+mod argument;
+#[cfg(target_arch = "bpf")]
 mod cgroup_mkdir;
 #[cfg(target_arch = "bpf")]
 mod cgroup_rmdir;
@@ -15,6 +17,8 @@ mod empty;
 mod kernel;
 #[cfg(target_arch = "bpf")]
 mod maps;
+#[cfg(target_arch = "bpf")]
+mod phase;
 #[cfg(target_arch = "bpf")]
 mod read_filters;
 #[cfg(target_arch = "bpf")]

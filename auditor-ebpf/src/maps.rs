@@ -4,8 +4,9 @@ use core::ffi::c_void;
 use core::ptr;
 
 use auditor_ebpf::{
-    DenialCount, DenialKey, Event, Filter, FilterCopy, Flow, ForeignCounts, ForeignKey, LOST_KINDS, MAX_INSTRUCTIONS,
-    NativeCounts, Offsets, ReadShare, Reading, Refusal, Slot, Watch,
+    ArgumentKey, ArgumentShare, Calls, DenialCount, DenialKey, Event, Filter, FilterCopy, Flow, ForeignCounts,
+    ForeignKey, LOST_KINDS, MAX_INSTRUCTIONS, NativeCounts, Offsets, ReadShare, Reading, Refusal, RuntimeCounts, Slot,
+    Watch,
 };
 use aya_ebpf::bindings::bpf_map_type::BPF_MAP_TYPE_TASK_STORAGE;
 use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, BPF_LOCAL_STORAGE_GET_F_CREATE, task_struct};
@@ -32,6 +33,23 @@ pub static NATIVE: PerCpuArray<NativeCounts, 1> = PerCpuArray::new();
 /// Counters of the other ABIs: rare, so they share a map that grows with use.
 #[btf_map]
 pub static FOREIGN: PerCpuHashMap<ForeignKey, ForeignCounts, 1, { BPF_F_NO_PREALLOC as usize }> = PerCpuHashMap::new();
+
+/// Slot -> 1 where a task that comes into the cgroup is a runtime, until it executes a program. 0 while the tasks that
+/// were there before the slot are looked at, and where there is no runtime: then all that happens is the programs' doing.
+#[btf_map]
+pub static HAS_RUNTIME: Array<u32, 1> = Array::new();
+
+/// Slot -> which of the native counters are a runtime's.
+#[btf_map]
+pub static RUNTIME: Array<RuntimeCounts, 1> = Array::new();
+
+/// What calls were made with, and how often.
+#[btf_map]
+pub static ARGUMENTS: HashMap<ArgumentKey, u64, 1, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
+
+/// Slot -> how much of them is its.
+#[btf_map]
+pub static ARGUMENT_SHARES: Array<ArgumentShare, 1> = Array::new();
 
 /// Refused calls.
 #[btf_map]
@@ -102,6 +120,14 @@ pub static TASKS: TaskStorage<TaskCall> = TaskStorage::new();
 #[unsafe(no_mangle)]
 pub static OFFSETS: Offsets = Offsets::UNKNOWN;
 
+/// Calls that are treated apart, constant from the verifier's point of view.
+#[unsafe(no_mangle)]
+pub static CALLS: Calls = Calls::NONE;
+
+/// 1 where every cgroup that is named as a container's is counted; 0 where only those are that the daemon names.
+#[unsafe(no_mangle)]
+pub static COUNT_CONTAINERS: u32 = 1;
+
 /// Room for the longest filter.
 #[repr(C)]
 pub struct FilterBuffer {
@@ -150,6 +176,9 @@ pub struct TaskCall {
     pub abi: u16,
     /// 1 when the task had a filter as it entered.
     pub filtered: u16,
+    /// The slot in which the task, or one that it descends from, has executed a program under a filter, and one; 0 for
+    /// none.
+    pub executed_in: u32,
 }
 
 /// [`TaskCall::active`] of a task in a call.

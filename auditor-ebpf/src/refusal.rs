@@ -12,7 +12,7 @@ use aya_ebpf::bindings::BPF_RB_AVAIL_DATA;
 use aya_ebpf::bindings::BPF_RB_RING_SIZE;
 use aya_ebpf::helpers::generated::{bpf_ktime_get_boot_ns, bpf_ringbuf_query};
 
-use crate::counter::count_denial;
+use crate::counter::{add, count_denial, read};
 use crate::kernel::{Task, field, offset};
 use crate::maps::{FLOWS, REFUSALS, SLOTS};
 
@@ -133,23 +133,4 @@ unsafe fn write_args(event: *mut Refusal, regs: *const u8, abi: u8) {
 fn now() -> u64 {
     // SAFETY: the helper has no preconditions.
     unsafe { bpf_ktime_get_boot_ns() }
-}
-
-/// Adds at once for all CPUs. In assembly, because for this target the core library has no atomic addition; the
-/// instruction is as old as eBPF.
-///
-/// # Safety
-/// `counter` must be in a map's value.
-#[inline(always)]
-unsafe fn add(counter: *mut u64, amount: u64) {
-    // SAFETY: see above; map values are aligned to 8 bytes.
-    unsafe { core::arch::asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) counter, in(reg) amount, options(nostack)) };
-}
-
-/// # Safety
-/// As for [`add`].
-#[inline(always)]
-unsafe fn read(counter: *const u64) -> u64 {
-    // SAFETY: see above.
-    unsafe { counter.read_volatile() }
 }

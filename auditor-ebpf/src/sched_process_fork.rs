@@ -10,6 +10,7 @@ use crate::cgroup_slot;
 use crate::counter::lost_in;
 use crate::kernel::Task;
 use crate::maps::{NEWBORN, TASKS};
+use crate::phase;
 
 #[btf_tracepoint(function = "sched_process_fork")]
 pub fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
@@ -22,7 +23,10 @@ pub fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
 fn made(child: Task) {
     let Some(slot) = cgroup_slot::lookup(child.cgroup_id()) else { return };
     match TASKS.get_or_create(child.as_ptr()) {
-        Some(call) => call.active = NEWBORN,
+        Some(call) => {
+            call.active = NEWBORN;
+            call.executed_in = phase::at_birth(slot);
+        }
         None => lost_in(slot, LOST_TASK_STORAGE),
     }
 }

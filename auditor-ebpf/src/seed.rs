@@ -1,5 +1,6 @@
 //! Run by the daemon once after it gave slots to cgroups that existed before: walks all tasks, and notes for those in
-//! tracked cgroups the call they are in and the filter they have. Their next exit is then no surprise.
+//! tracked cgroups the call they are in and the filter they have. Their next exit is then no surprise. And they are no
+//! runtime: those that were there before their slot count as having executed their program.
 
 use auditor_ebpf::X32_BIT;
 use aya_ebpf::bindings::task_struct;
@@ -8,6 +9,7 @@ use aya_ebpf::helpers::generated::bpf_task_pt_regs;
 use crate::cgroup_slot;
 use crate::kernel::{PF_KTHREAD, Task, field, offset};
 use crate::maps::{ENTERED, TASKS};
+use crate::phase;
 use crate::sys_enter::note_filter;
 
 /// `struct bpf_iter__task` (`kernel/bpf/task_iter.c`).
@@ -38,10 +40,17 @@ fn note(task: Task) {
     if filtered {
         note_filter(slot, task);
     }
-    if TASKS.get(task.as_ptr()).is_some() {
+    let settles = phase::is_without_runtime(slot);
+    if let Some(call) = TASKS.get(task.as_ptr()) {
+        if settles {
+            call.executed_in = slot + 1;
+        }
         return;
     }
     let Some(call) = TASKS.get_or_create(task.as_ptr()) else { return };
+    if settles {
+        call.executed_in = slot + 1;
+    }
     // SAFETY: a user task has user registers. A task that computes at this moment shows the number of its latest call:
     // its next enter replaces the record, and an exit with another number is not taken for its end.
     let nr: u32 = unsafe { field(bpf_task_pt_regs(task.as_ptr()) as *const u8, offset!(regs_nr)) };

@@ -6,11 +6,12 @@ use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
+use crate::argument::{self, Made};
 use crate::cgroup_slot;
-use crate::counter::{What, count, lost_in};
+use crate::counter::{What, count, count_runtime, lost_in};
 use crate::kernel::{Task, offset};
 use crate::maps::{ENTERED, FILTERS, TASKS};
-use crate::watch;
+use crate::{phase, watch};
 
 #[btf_tracepoint(function = "sys_enter")]
 pub fn sys_enter(ctx: BtfTracePointContext) -> i32 {
@@ -42,12 +43,18 @@ fn enter(regs: *const u8, nr: u32) {
     } else {
         count(slot, abi, nr, What::UnfilteredCall);
     }
+    if let Some(noted) = argument::noted(abi, nr) {
+        argument::note(regs, &Made { slot, abi, filtered, nr }, noted);
+    }
     let Some(call) = TASKS.get_or_create(task.as_ptr()) else { return lost_in(slot, LOST_TASK_STORAGE) };
     call.nr = nr;
     call.slot = slot;
     call.abi = u16::from(abi);
     call.filtered = u16::from(filtered);
     call.active = ENTERED;
+    if filtered && phase::is_runtime(call, slot) {
+        count_runtime(slot, abi, nr);
+    }
 }
 
 /// Keeps the always-allowed bitmaps of the first filter seen in the slot: a container's first filtered task is the

@@ -10,6 +10,7 @@ use crate::cgroup_slot;
 use crate::counter::{What, count, lost_in};
 use crate::kernel::{SIGKILL, SIGSYS, Task, field, offset};
 use crate::maps::{EMULATED, ENTERED, LastCgroup, NEWBORN, TASKS, TaskCall};
+use crate::phase;
 use crate::refusal::{Refused, refused};
 
 /// Results from -4095 to -1 are errors (`MAX_ERRNO` in `include/linux/err.h`).
@@ -55,6 +56,8 @@ fn exit(ctx: &BtfTracePointContext, regs: *const u8, ret: i64) {
             if (-MAX_ERRNO..0).contains(&ret) && nr == call.nr {
                 let what = if call.filtered != 0 { What::Error } else { What::UnfilteredError };
                 count(call.slot, call.abi as u8, call.nr, what);
+            } else if ret == 0 && call.filtered != 0 {
+                phase::ended_well(call);
             }
             return;
         }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use self::argument::{Arguments, Values};
+pub use self::argument::{Arguments, ByFilter, Values};
 use crate::counters::{Counters, Tally};
 use crate::coverage::Incidence;
 use crate::syscall::{Abi, SyscallNr};

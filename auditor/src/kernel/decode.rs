@@ -2,7 +2,7 @@
 
 use auditor_ebpf::{
     ABI_COMPAT, ABI_X32, DenialCount, DenialKey, FOREIGN_NRS, ForeignCounts, ForeignKey, LOGGED, NATIVE_NRS,
-    NR_OUTSIDE, NativeCounts, REFUSED_ERRNO, REFUSED_SIGNAL, REFUSED_THREAD,
+    NR_OUTSIDE, NativeCounts, REFUSED_ERRNO, REFUSED_SIGNAL, REFUSED_THREAD, RuntimeCounts,
 };
 
 use super::compat_abi;
@@ -15,8 +15,7 @@ pub fn add_native(counters: &mut Counters, counts: &NativeCounts) {
         let (calls, unfiltered) = (counts.calls[index], counts.unfiltered[index]);
         let (errors, unfiltered_errors) = (counts.errors[index], counts.unfiltered_errors[index]);
         if calls | unfiltered | errors | unfiltered_errors != 0 {
-            let nr = if index == NATIVE_NRS { SyscallNr::OUTSIDE } else { number(index) };
-            let tally = tally(counters, Abi::NATIVE, nr);
+            let tally = tally(counters, Abi::NATIVE, native_number(index));
             tally.calls += calls;
             tally.unfiltered_calls += unfiltered;
             tally.errors += errors;
@@ -25,10 +24,18 @@ pub fn add_native(counters: &mut Counters, counts: &NativeCounts) {
     }
 }
 
+/// Adds those of the native counters that a runtime has made.
+pub fn add_runtime(counters: &mut Counters, counts: &RuntimeCounts) {
+    for (index, calls) in counts.calls.iter().enumerate().filter(|(_, calls)| **calls != 0) {
+        tally(counters, Abi::NATIVE, native_number(index)).runtime_calls += calls;
+    }
+}
+
 /// Adds one CPU's counters of one foreign call.
 pub fn add_foreign(counters: &mut Counters, key: ForeignKey, counts: ForeignCounts) {
     let tally = tally(counters, abi(key.abi), key_number(key.nr));
     tally.calls += counts.calls;
+    tally.runtime_calls += counts.runtime;
     tally.unfiltered_calls += counts.unfiltered;
     tally.errors += counts.errors;
     tally.unfiltered_errors += counts.unfiltered_errors;
@@ -88,12 +95,13 @@ pub fn counted_nr(abi: Abi, nr: SyscallNr) -> SyscallNr {
     if usize::try_from(nr.0).is_ok_and(|nr| nr < end) { nr } else { SyscallNr::OUTSIDE }
 }
 
-fn key_number(nr: u16) -> SyscallNr {
+pub fn key_number(nr: u16) -> SyscallNr {
     if nr == NR_OUTSIDE { SyscallNr::OUTSIDE } else { SyscallNr(i32::from(nr)) }
 }
 
-fn number(index: usize) -> SyscallNr {
-    i32::try_from(index).map_or(SyscallNr::OUTSIDE, SyscallNr)
+/// The number of an index in a native table.
+fn native_number(index: usize) -> SyscallNr {
+    i32::try_from(index).ok().filter(|_| index < NATIVE_NRS).map_or(SyscallNr::OUTSIDE, SyscallNr)
 }
 
 /// The code of an ABI; `None` for one that the machine does not have.
@@ -116,6 +124,20 @@ mod tests {
         assert_eq!(counters.tallies[&(Abi::NATIVE, SyscallNr::OUTSIDE)].calls, 6);
         assert_eq!(counters.tallies[&(Abi::NATIVE, SyscallNr(0))].errors, 2);
         assert_eq!(counters.tallies.len(), 2);
+    }
+
+    #[test]
+    fn a_runtime_s_calls_are_some_of_the_calls() {
+        let (mut counts, mut runtime) = (NativeCounts::ZERO, RuntimeCounts::ZERO);
+        counts.calls[59] = 3;
+        runtime.calls[59] = 1;
+        runtime.calls[NATIVE_NRS] = 2;
+        let mut counters = Counters::default();
+        add_runtime(&mut counters, &runtime);
+        add_native(&mut counters, &counts);
+        let execve = counters.tallies[&(Abi::NATIVE, SyscallNr(59))];
+        assert_eq!((execve.calls, execve.runtime_calls), (3, 1));
+        assert_eq!(counters.tallies[&(Abi::NATIVE, SyscallNr::OUTSIDE)].runtime_calls, 2);
     }
 
     #[test]

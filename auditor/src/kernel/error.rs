@@ -45,6 +45,9 @@ pub enum KernelError {
     /// All slots are in use.
     #[error("no free slot for cgroup {0}; start the daemon with a larger --max-containers")]
     NoSlot(u64),
+    /// Another one's slot has it.
+    #[error("cgroup {0} is counted together with the one that it lies in; name that one")]
+    CountedWithin(u64),
 }
 
 impl KernelError {

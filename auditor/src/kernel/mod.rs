@@ -1,10 +1,12 @@
 //! The kernel half, seen from the daemon: load, attach, give slots, read counters. The only user of aya.
 
+mod argument;
 mod bitmap;
 mod decode;
 mod empty;
 mod error;
 mod filters;
+mod follow;
 mod offset;
 mod program;
 mod record;
@@ -16,6 +18,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 
+pub use argument::ArgumentsBySlot;
 use auditor_ebpf::{EVENT_NO_SLOT, EVENT_SLOT_REMOVED, EVENT_SLOT_TAKEN};
 pub use bitmap::Bitmap;
 pub use decode::counted_nr;
@@ -39,8 +42,9 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use record::{
-    DenialCountRecord, DenialKeyRecord, FilterRecord, FlowRecord, ForeignCountsRecord, ForeignKeyRecord,
-    NativeCountsRecord, OffsetsRecord, ReadingRecord, SlotRecord, WatchRecord,
+    ArgumentKeyRecord, ArgumentShareRecord, DenialCountRecord, DenialKeyRecord, FilterRecord, FlowRecord,
+    ForeignCountsRecord, ForeignKeyRecord, NativeCountsRecord, OffsetsRecord, ReadingRecord, RuntimeCountsRecord,
+    SlotRecord, WatchRecord,
 };
 
 use crate::container::CgroupId;
@@ -114,8 +118,12 @@ pub struct Kernel {
     free_slots: Queue<MapData, u32>,
     slots: Array<MapData, SlotRecord>,
     native: PerCpuArray<MapData, NativeCountsRecord>,
+    has_runtime: Array<MapData, u32>,
+    runtime: Array<MapData, RuntimeCountsRecord>,
     foreign: PerCpuHashMap<MapData, ForeignKeyRecord, ForeignCountsRecord>,
     denials: PerCpuHashMap<MapData, DenialKeyRecord, DenialCountRecord>,
+    arguments: HashMap<MapData, ArgumentKeyRecord, u64>,
+    argument_shares: Array<MapData, ArgumentShareRecord>,
     filters: Array<MapData, FilterRecord>,
     lost: PerCpuArray<MapData, u64>,
     slot_lost: PerCpuArray<MapData, u64>,
@@ -155,17 +163,37 @@ impl Kernel {
     /// # Errors
     /// When the host cannot run them: see [`KernelError`].
     pub fn load(slot_count: u32) -> Result<Self, KernelError> {
+        Self::load_counting(slot_count, true)
+    }
+
+    /// The same, but new containers take no slot: only cgroups count that [`Kernel::follow_cgroup`] or
+    /// [`Kernel::adopt`] names, each with those that are created inside it.
+    ///
+    /// # Errors
+    /// As for [`Kernel::load`].
+    pub fn load_without_containers(slot_count: u32) -> Result<Self, KernelError> {
+        Self::load_counting(slot_count, false)
+    }
+
+    fn load_counting(slot_count: u32, containers: bool) -> Result<Self, KernelError> {
         let offsets = OffsetsRecord(offset::read_offsets()?);
         let btf = Btf::from_sys_fs().map_err(|error| KernelError::NoBtf(error.to_string()))?;
         let rare_calls = slot_count.saturating_mul(RARE_CALLS_PER_SLOT).max(RARE_CALLS);
         // What nobody would be shown is not written.
         let log_level = log::max_level() as u8;
+        let (calls, containers) = (argument::calls(), u32::from(containers));
         let mut ebpf = loader(&btf, &offsets)
+            .override_global("CALLS", &calls, true)
+            .override_global("COUNT_CONTAINERS", &containers, true)
             .override_global(aya_log::LEVEL, &log_level, false)
             .map_max_entries("CGROUPS", slot_count.saturating_mul(CGROUPS_PER_SLOT))
             .map_max_entries("FREE_SLOTS", slot_count)
             .map_max_entries("SLOTS", slot_count)
             .map_max_entries("NATIVE", slot_count)
+            .map_max_entries("HAS_RUNTIME", slot_count)
+            .map_max_entries("RUNTIME", slot_count)
+            .map_max_entries("ARGUMENTS", slot_count.saturating_mul(auditor_ebpf::ARGUMENTS_PER_SLOT))
+            .map_max_entries("ARGUMENT_SHARES", slot_count)
             .map_max_entries("FOREIGN", rare_calls)
             .map_max_entries("DENIALS", rare_calls)
             .map_max_entries("FILTERS", slot_count)
@@ -184,8 +212,12 @@ impl Kernel {
             free_slots: take(&mut ebpf, "FREE_SLOTS")?,
             slots: take(&mut ebpf, "SLOTS")?,
             native: take(&mut ebpf, "NATIVE")?,
+            has_runtime: take(&mut ebpf, "HAS_RUNTIME")?,
+            runtime: take(&mut ebpf, "RUNTIME")?,
             foreign: take(&mut ebpf, "FOREIGN")?,
             denials: take(&mut ebpf, "DENIALS")?,
+            arguments: take(&mut ebpf, "ARGUMENTS")?,
+            argument_shares: take(&mut ebpf, "ARGUMENT_SHARES")?,
             filters: take(&mut ebpf, "FILTERS")?,
             lost: take(&mut ebpf, "LOST")?,
             slot_lost: take(&mut ebpf, "SLOT_LOST")?,

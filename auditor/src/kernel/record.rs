@@ -1,8 +1,8 @@
 //! The shared structures as aya wants them: plain old data.
 
 use auditor_ebpf::{
-    CGROUP_NAME_LEN, DenialCount, DenialKey, Event, Filter, FilterCopy, Flow, ForeignCounts, ForeignKey, NativeCounts,
-    Offsets, Reading, Refusal, Slot, TaskFilters, Watch,
+    ArgumentKey, ArgumentShare, CGROUP_NAME_LEN, Calls, DenialCount, DenialKey, Event, Filter, FilterCopy, Flow,
+    ForeignCounts, ForeignKey, NativeCounts, Offsets, Reading, Refusal, RuntimeCounts, Slot, TaskFilters, Watch,
 };
 use aya::Pod;
 
@@ -18,6 +18,9 @@ macro_rules! plain_old_data {
 }
 
 plain_old_data!(
+    ArgumentKeyRecord(ArgumentKey),
+    ArgumentShareRecord(ArgumentShare),
+    CallsRecord(Calls),
     DenialCountRecord(DenialCount),
     DenialKeyRecord(DenialKey),
     FilterRecord(Filter),
@@ -27,6 +30,7 @@ plain_old_data!(
     NativeCountsRecord(NativeCounts),
     OffsetsRecord(Offsets),
     ReadingRecord(Reading),
+    RuntimeCountsRecord(RuntimeCounts),
     SlotRecord(Slot),
     WatchRecord(Watch),
 );

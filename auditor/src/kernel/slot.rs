@@ -1,13 +1,17 @@
-//! Slots: who has which, giving them to cgroups that exist already, reading them, and taking them back.
+//! Slots: who has which, reading them, and taking them back.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use auditor_ebpf::{CGROUP_NAME_LEN, Filter, Flow, SLOT_FREE, SLOT_LIVE, SLOT_REMOVED, Slot, Watch};
-use aya::maps::{MapError, PerCpuValues};
+use auditor_ebpf::{
+    ArgumentShare, CGROUP_NAME_LEN, Filter, Flow, RuntimeCounts, SLOT_FREE, SLOT_LIVE, SLOT_REMOVED, Slot, Watch,
+};
+use aya::maps::PerCpuValues;
 use aya::util::nr_cpus;
 
-use super::record::{FilterRecord, FlowRecord, NativeCountsRecord, SlotRecord, WatchRecord};
-use super::{CountersBySlot, Kernel, KernelError, SlotNr, decode, program};
+use super::record::{
+    ArgumentShareRecord, FilterRecord, FlowRecord, NativeCountsRecord, RuntimeCountsRecord, SlotRecord, WatchRecord,
+};
+use super::{CountersBySlot, Kernel, KernelError, SlotNr, decode};
 use crate::container::CgroupId;
 use crate::counters::Counters;
 
@@ -35,79 +39,10 @@ pub struct SlotOwner {
     pub state: SlotState,
 }
 
-/// `BPF_NOEXIST` of `bpf_map_update_elem`.
-const NOEXIST: u64 = 1;
-/// `BPF_ANY`.
-const ANY: u64 = 0;
+/// `BPF_ANY` of `bpf_map_update_elem`.
+pub(super) const ANY: u64 = 0;
 
 impl Kernel {
-    /// Gives slots to container cgroups that exist already (each with its nested ones), and looks at what their tasks
-    /// are doing. Those that have a slot keep it. Returns the cgroups for which there was none.
-    ///
-    /// # Errors
-    /// When a map cannot be used.
-    pub fn adopt(&mut self, cgroups: &[(CgroupId, Vec<CgroupId>)]) -> Result<Vec<CgroupId>, KernelError> {
-        let mut refused = Vec::new();
-        let mut adopted = false;
-        for (cgroup, nested) in cgroups {
-            match self.adopt_one(*cgroup, nested) {
-                Ok(new) => adopted |= new,
-                Err(KernelError::NoSlot(_)) => refused.push(*cgroup),
-                Err(error) => return Err(error),
-            }
-        }
-        if adopted {
-            self.raise_generation()?;
-            program::run_seed(&mut self.ebpf)?;
-        }
-        Ok(refused)
-    }
-
-    fn adopt_one(&mut self, cgroup: CgroupId, nested: &[CgroupId]) -> Result<bool, KernelError> {
-        let failed = |error: &MapError| KernelError::map("CGROUPS", error);
-        let (slot, new) = match self.cgroups.get(&cgroup.0, 0) {
-            Ok(slot) => (slot, false),
-            Err(MapError::KeyNotFound) => (self.take_slot(cgroup)?, true),
-            Err(error) => return Err(failed(&error)),
-        };
-        if new {
-            match self.cgroups.insert(cgroup.0, slot, NOEXIST) {
-                Ok(()) => {}
-                Err(error) => {
-                    self.give_back(SlotNr(slot))?;
-                    // `cgroup_mkdir` may have been quicker; then nothing is wrong.
-                    return if self.cgroups.get(&cgroup.0, 0).is_ok() { Ok(false) } else { Err(failed(&error)) };
-                }
-            }
-        }
-        let mut any = new;
-        for id in nested {
-            // A cgroup that went away in between is no loss, and one that is known already keeps what it has.
-            any |= self.cgroups.insert(id.0, slot, NOEXIST).is_ok();
-        }
-        Ok(any)
-    }
-
-    fn take_slot(&mut self, cgroup: CgroupId) -> Result<u32, KernelError> {
-        let slot = self.free_slots.pop(0).map_err(|_| KernelError::NoSlot(cgroup.0))?;
-        let record = Slot {
-            cgroup_id: cgroup.0,
-            since_ns: boot_ns(),
-            state: SLOT_LIVE,
-            from_first_call: 0,
-            name: [0; CGROUP_NAME_LEN],
-        };
-        self.slots.set(slot, SlotRecord(record), ANY).map_err(|error| KernelError::map("SLOTS", &error))?;
-        Ok(slot)
-    }
-
-    /// Makes every CPU forget which cgroup it counted last.
-    pub(super) fn raise_generation(&mut self) -> Result<(), KernelError> {
-        let failed = |error: MapError| KernelError::map("GENERATION", &error);
-        let generation = self.generation.get(&0, 0).map_err(failed)?;
-        self.generation.set(0, generation.wrapping_add(1), ANY).map_err(failed)
-    }
-
     /// All slots that somebody has.
     ///
     /// # Errors
@@ -143,6 +78,9 @@ impl Kernel {
         let mut all = CountersBySlot::new();
         for slot in slots {
             let mut counters = Counters::default();
+            // Before the calls that they are some of: these may only be more.
+            let runtime = self.runtime.get(&slot.0, 0).map_err(|error| KernelError::map("RUNTIME", &error))?;
+            decode::add_runtime(&mut counters, &runtime.0);
             let per_cpu = self.native.get(&slot.0, 0).map_err(|error| KernelError::map("NATIVE", &error))?;
             for counts in per_cpu.iter() {
                 decode::add_native(&mut counters, &counts.0);
@@ -173,22 +111,6 @@ impl Kernel {
         Ok(per_cpu.iter().sum())
     }
 
-    /// Marks the slot of a cgroup as removed that went away while it was being adopted: nobody else will.
-    ///
-    /// # Errors
-    /// When a map cannot be used.
-    pub fn abandon(&mut self, slot: SlotNr, cgroup: CgroupId) -> Result<(), KernelError> {
-        // Gone already is as good.
-        let _ = self.cgroups.remove(&cgroup.0);
-        let failed = |error: MapError| KernelError::map("SLOTS", &error);
-        let mut record = self.slots.get(&slot.0, 0).map_err(failed)?;
-        if record.0.cgroup_id == cgroup.0 && record.0.state == SLOT_LIVE {
-            record.0.state = SLOT_REMOVED;
-            self.slots.set(slot.0, record, ANY).map_err(failed)?;
-        }
-        Ok(())
-    }
-
     /// Clears slots whose container is gone, and gives them to whoever needs one next. Their counters must have been
     /// read before.
     ///
@@ -206,10 +128,17 @@ impl Kernel {
         for key in denials {
             self.denials.remove(&key).map_err(|error| KernelError::map("DENIALS", &error))?;
         }
+        self.forget_arguments(slots)?;
         for slot in slots {
             let zero = NativeCountsRecord(auditor_ebpf::NativeCounts::ZERO);
             let zeros = PerCpuValues::try_from(vec![zero; cpus]).map_err(|error| KernelError::map("NATIVE", &error))?;
             self.native.set(slot.0, zeros, ANY).map_err(|error| KernelError::map("NATIVE", &error))?;
+            self.runtime
+                .set(slot.0, RuntimeCountsRecord(RuntimeCounts::ZERO), ANY)
+                .map_err(|error| KernelError::map("RUNTIME", &error))?;
+            self.argument_shares
+                .set(slot.0, ArgumentShareRecord(ArgumentShare::ZERO), ANY)
+                .map_err(|error| KernelError::map("ARGUMENT_SHARES", &error))?;
             let zeros = PerCpuValues::try_from(vec![0; cpus]).map_err(|error| KernelError::map("SLOT_LOST", &error))?;
             self.slot_lost.set(slot.0, zeros, ANY).map_err(|error| KernelError::map("SLOT_LOST", &error))?;
             self.filters
@@ -221,12 +150,13 @@ impl Kernel {
             self.watches
                 .set(slot.0, WatchRecord(Watch::NONE), ANY)
                 .map_err(|error| KernelError::map("WATCHES", &error))?;
+            self.set_has_runtime(*slot, false)?;
             self.give_back(*slot)?;
         }
         Ok(())
     }
 
-    fn give_back(&mut self, slot: SlotNr) -> Result<(), KernelError> {
+    pub(super) fn give_back(&mut self, slot: SlotNr) -> Result<(), KernelError> {
         let free = Slot { cgroup_id: 0, since_ns: 0, state: SLOT_FREE, from_first_call: 0, name: [0; CGROUP_NAME_LEN] };
         self.slots.set(slot.0, SlotRecord(free), ANY).map_err(|error| KernelError::map("SLOTS", &error))?;
         self.free_slots.push(slot.0, ANY).map_err(|error| KernelError::map("FREE_SLOTS", &error))

@@ -23,6 +23,34 @@ pub struct Values {
     pub overflowed: u64,
 }
 
+/// The arguments of one container, by whether its calls were made under a filter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ByFilter {
+    /// By tasks under a filter: the container's, or one of their own.
+    pub filtered: Arguments,
+    /// By tasks without one: a runtime's set-up, or all of an unconfined container.
+    pub unfiltered: Arguments,
+}
+
+impl ByFilter {
+    /// What was seen of the workload itself. Calls without a filter are the set-up and left out, but for a container that
+    /// is known to have none (`confined` is `Some(false)`).
+    #[must_use]
+    pub fn of_workload(&self, confined: Option<bool>) -> Arguments {
+        let mut arguments = self.filtered.clone();
+        if confined == Some(false) {
+            arguments.merge(&self.unfiltered);
+        }
+        arguments
+    }
+
+    /// Adds what was seen elsewhere.
+    pub fn merge(&mut self, other: &Self) {
+        self.filtered.merge(&other.filtered);
+        self.unfiltered.merge(&other.unfiltered);
+    }
+}
+
 impl Arguments {
     /// Adds what was seen elsewhere.
     pub fn merge(&mut self, other: &Self) {
@@ -33,5 +61,24 @@ impl Arguments {
             }
             mine.overflowed += values.overflowed;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(value: u64, count: u64) -> Arguments {
+        let values = Values { seen: BTreeMap::from([([value, 0], count)]), overflowed: 1 };
+        Arguments { calls: BTreeMap::from([((Abi::X86_64, SyscallNr(56)), values)]) }
+    }
+
+    #[test]
+    fn a_set_up_without_a_filter_is_the_workload_s_only_where_there_is_none() {
+        let by_filter = ByFilter { filtered: seen(1, 2), unfiltered: seen(1, 3) };
+        assert_eq!(by_filter.of_workload(Some(true)), seen(1, 2));
+        assert_eq!(by_filter.of_workload(None), seen(1, 2));
+        let values = &by_filter.of_workload(Some(false)).calls[&(Abi::X86_64, SyscallNr(56))];
+        assert_eq!((values.seen[&[1, 0]], values.overflowed), (5, 2));
     }
 }
