@@ -164,6 +164,14 @@ pub fn processes() -> Result<Vec<u32>, ProcError> {
     Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
 }
 
+/// What tells this boot of the host from all others, of all hosts (random(4)).
+///
+/// # Errors
+/// When it cannot be read.
+pub fn boot_id() -> io::Result<String> {
+    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+}
+
 /// Time since boot, suspend included: the clock that windows are measured by, since it never steps.
 ///
 /// # Errors

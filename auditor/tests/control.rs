@@ -50,9 +50,9 @@ fn every_request_has_its_answer() {
         panic!("not a container")
     };
     assert_eq!(*container, fixture::snapshot().containers[0]);
-    let image = Request::Suggest { container: "busybox:1.35".to_owned(), allow_incomplete: true };
-    let Response::Suggestion(answer) = call(image) else { panic!("not a suggestion") };
-    assert_eq!(answer.notes, ["2 containers, one start"]);
+    let image = Request::Suggest { container: "busybox:1.35".to_owned() };
+    let Response::Material(material) = call(image) else { panic!("not material") };
+    assert_eq!(*material, fixture::material(&["ab".repeat(32), "cd".repeat(32)]));
     let Response::Health(health) = call(Request::Health) else { panic!("not health") };
     assert_eq!(*health, fixture::snapshot().health);
 }
@@ -95,8 +95,8 @@ fn refusals_have_their_kind() {
     let show = |container: &str| Request::Show { container: container.to_owned() };
     assert_eq!(refused(&daemon, &show("shel")).0, FailureKind::NoSuchContainer);
     assert_eq!(refused(&daemon, &show("ab")).0, FailureKind::Ambiguous);
-    let suggest = Request::Suggest { container: "ops".to_owned(), allow_incomplete: false };
-    assert_eq!(refused(&daemon, &suggest).0, FailureKind::Incomplete);
+    let suggest = Request::Suggest { container: "no-image".to_owned() };
+    assert_eq!(refused(&daemon, &suggest).0, FailureKind::NoSuchContainer);
 }
 
 #[test]

@@ -26,12 +26,13 @@ use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 
 use crate::config::{Config, ConfigError};
-use crate::control::{self, ClientError, FailureKind, Request, Response};
+use crate::control::{self, ClientError, Request, Response};
 use crate::daemon::DaemonError;
 use crate::profile::ProfileError;
 use crate::profile::merge::MergeError;
 use crate::report::escape;
 use crate::report::filter::FilterError;
+use crate::suggest::SuggestError;
 use output::Output;
 use profile::{SourceError, TargetError};
 
@@ -174,6 +175,9 @@ pub enum Error {
         /// What is wrong.
         source: ProfileError,
     },
+    /// There is no suggestion.
+    #[error(transparent)]
+    Suggest(#[from] SuggestError),
     /// Profiles have no union.
     #[error(transparent)]
     Merge(#[from] MergeError),
@@ -206,7 +210,7 @@ impl Error {
         match self {
             _ if self.is_quiet() => ExitCode::SUCCESS,
             // Less sure than was demanded: a finding, not a failure.
-            Self::Daemon(ClientError::Failed(failure)) if failure.kind == FailureKind::Incomplete => ExitCode::from(1),
+            Self::Suggest(error) if error.is_finding() => ExitCode::from(1),
             Self::Run(error) if error.host_cannot_be_audited() => ExitCode::from(3),
             _ => ExitCode::from(2),
         }

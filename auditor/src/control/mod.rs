@@ -11,6 +11,6 @@ mod server;
 mod source;
 
 pub use client::{ClientError, Following, call, follow};
-pub use protocol::{DenialsAnswer, Failure, FailureKind, FollowItem, Request, Response, SuggestAnswer};
+pub use protocol::{DenialsAnswer, Failure, FailureKind, FollowItem, Request, Response};
 pub use server::{BindError, Listener, bind, serve};
-pub use source::{FollowQuery, Query, Source, SourceError, SuggestQuery};
+pub use source::{FollowQuery, Query, Source, SourceError};

@@ -7,6 +7,7 @@ use crate::report::denial::DenialView;
 use crate::report::filter::FilterAnswer;
 use crate::report::snapshot::Health;
 use crate::report::view::ContainerView;
+use crate::suggest::Material;
 
 /// What a client may ask.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,12 +20,10 @@ pub enum Request {
         /// Name, unique id prefix or compose service.
         container: String,
     },
-    /// A smaller profile.
+    /// What a smaller profile is made from.
     Suggest {
         /// As in `Show`, or an image.
         container: String,
-        /// Also from a record that is known to have gaps.
-        allow_incomplete: bool,
     },
     /// Refused calls, and with `follow` those to come: then one [`FollowItem`] a line follows the answer, until either
     /// side ends it.
@@ -62,7 +61,7 @@ pub enum Response {
         container: Box<ContainerView>,
     },
     /// To `Suggest`.
-    Suggestion(SuggestAnswer),
+    Material(Box<Material>),
     /// To `Denials`.
     Denials(DenialsAnswer),
     /// To `Filter`.
@@ -71,15 +70,6 @@ pub enum Response {
     Health(Box<Health>),
     /// Instead of any other.
     Failed(Failure),
-}
-
-/// A suggested profile and what it rests on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SuggestAnswer {
-    /// The profile, as `docker run --security-opt seccomp=FILE` takes it.
-    pub profile_json: String,
-    /// For people: since when, how many starts, complete or not, what was denied meanwhile. One sentence each.
-    pub notes: Vec<String>,
 }
 
 /// Refused calls up to now.
@@ -135,8 +125,6 @@ pub enum FailureKind {
     Ambiguous,
     /// The container has no process now.
     NotRunning,
-    /// The record has gaps and the request did not allow that.
-    Incomplete,
     /// The container's active profile is not known, so nothing can be said against it.
     NoProfile,
     /// The daemon did not answer in time, or has too many clients.

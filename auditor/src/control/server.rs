@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::control::follow::Followers;
-use crate::control::{DenialsAnswer, Failure, FailureKind, Request, Response, Source, SuggestQuery};
+use crate::control::{DenialsAnswer, Failure, FailureKind, Request, Response, Source};
 use crate::report::resolve::{self, ResolveError};
 use crate::report::view::ContainerView;
 
@@ -215,10 +215,10 @@ async fn answer(request: Request, source: &Source, followers: &Followers) -> Res
             container.last_denials = Some(last).filter(|denials| !denials.is_empty());
             Response::Container { container }
         }
-        Request::Suggest { container, allow_incomplete } => {
+        Request::Suggest { container } => {
             let found = resolve::container_or_image(&snapshot.containers, &container)?;
             let containers = found.into_iter().map(|view| view.id.clone()).collect();
-            Response::Suggestion(source.suggest(SuggestQuery { containers, allow_incomplete }).await?)
+            Response::Material(Box::new(source.material(containers).await?))
         }
         Request::Denials { container, .. } => {
             let id = match &container {

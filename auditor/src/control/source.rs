@@ -10,10 +10,11 @@ use thiserror::Error;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::control::{Failure, FailureKind, FollowItem, SuggestAnswer};
+use crate::control::{Failure, FailureKind, FollowItem};
 use crate::report::denial::DenialView;
 use crate::report::filter::FilterAnswer;
 use crate::report::snapshot::Snapshot;
+use crate::suggest::Material;
 
 /// A question to the daemon's main loop. An asker that went away has dropped its receiver: a failed send is no error.
 #[derive(Debug)]
@@ -23,12 +24,12 @@ pub enum Query {
         /// Where the answer goes.
         reply: oneshot::Sender<Arc<Snapshot>>,
     },
-    /// A smaller profile.
-    Suggest {
-        /// For what.
-        query: SuggestQuery,
+    /// What a smaller profile is made from.
+    Material {
+        /// Whole ids of containers in the last snapshot, at least one; several where an image was named.
+        containers: Vec<String>,
         /// Where the answer goes.
-        reply: oneshot::Sender<Result<SuggestAnswer, Failure>>,
+        reply: oneshot::Sender<Result<Material, Failure>>,
     },
     /// Refused calls up to now.
     Denials {
@@ -62,15 +63,6 @@ pub struct FollowQuery {
     pub backlog: bool,
     /// Where what comes goes.
     pub queue: mpsc::Sender<FollowItem>,
-}
-
-/// What to suggest a profile for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SuggestQuery {
-    /// Whole ids of containers in the last snapshot, at least one; several where an image was named.
-    pub containers: Vec<String>,
-    /// Also from a record that is known to have gaps; without it the answer then is [`FailureKind::Incomplete`].
-    pub allow_incomplete: bool,
 }
 
 /// Why the main loop gave no answer.
@@ -139,13 +131,13 @@ impl Source {
         Ok(snapshot)
     }
 
-    /// A smaller profile.
+    /// What a smaller profile for these containers is made from.
     ///
     /// # Errors
     /// The daemon's own reason, or [`FailureKind::Busy`].
-    pub async fn suggest(&self, query: SuggestQuery) -> Result<SuggestAnswer, Failure> {
+    pub async fn material(&self, containers: Vec<String>) -> Result<Material, Failure> {
         let (reply, answer) = oneshot::channel();
-        self.ask(Query::Suggest { query, reply }, answer).await?
+        self.ask(Query::Material { containers, reply }, answer).await?
     }
 
     /// Refused calls up to now, of one container or of all.

@@ -10,15 +10,14 @@ use super::refusals::Refusals;
 use super::replaced::default_replaced;
 use crate::cgroupfs::Hierarchy;
 use crate::container::ContainerId;
-use crate::control::{Failure, FailureKind, SuggestAnswer, SuggestQuery};
-use crate::counters::Counters;
+use crate::control::{Failure, FailureKind};
 use crate::kernel::{Kernel, Losses};
-use crate::profile::HostArch;
 use crate::report::filter::{FilterAnswer, HeldFilter, HeldStack, HeldTask};
 use crate::report::reason;
 use crate::report::snapshot::{Build, CgroupMode, Health, ProgramHealth, Snapshot};
 use crate::report::view::ProfileKind;
-use crate::suggest::{self, Evidence, Request, RuntimeFloor, SuggestError};
+use crate::suggest::Material;
+use crate::syscall::Abi;
 
 /// All that is known now.
 pub fn snapshot(
@@ -134,9 +133,9 @@ fn gone() -> Failure {
     Failure::new(FailureKind::NoSuchContainer, "the container is gone; its numbers went with it")
 }
 
-/// A smaller profile for containers that were started with the same one.
-pub fn suggestion(ledger: &Ledger, query: &SuggestQuery) -> Result<SuggestAnswer, Failure> {
-    let ids: Vec<ContainerId> = query.containers.iter().filter_map(|id| ContainerId::parse(id).ok()).collect();
+/// What a smaller profile for containers is made from that run the same under the same profile and runtime.
+pub fn material(ledger: &Ledger, containers: &[String]) -> Result<Material, Failure> {
+    let ids: Vec<ContainerId> = containers.iter().filter_map(|id| ContainerId::parse(id).ok()).collect();
     let records: Vec<_> = ids.iter().filter_map(|id| ledger.record(*id)).collect();
     let first = records.first().ok_or_else(gone)?;
     let engine = ledger.engine.as_ref();
@@ -159,44 +158,14 @@ pub fn suggestion(ledger: &Ledger, query: &SuggestQuery) -> Result<SuggestAnswer
             "the containers of this image run under different profiles or runtimes; name one of the containers",
         ));
     }
-    let mut counters = Counters::default();
-    let mut evidence = Evidence { complete: true, ..Evidence::default() };
-    for record in &records {
-        counters.merge(&record.counters());
-        let one = record.evidence();
-        evidence.since = match (evidence.since, one.since) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-        evidence.starts += one.starts;
-        evidence.complete &= one.complete;
-        evidence.lost += one.lost;
-    }
-    if active.is_some() && evidence.starts > 0 && !suggest::program_started(&counters) {
-        return Err(Failure::new(
-            FailureKind::Incomplete,
-            "suggest: the container's program was never started (no execve under the filter), so the record is that of a \
-             failed start; see docker logs, and start it again",
-        ));
-    }
-    let request = Request {
-        counters: &counters,
-        profile: active.map(|active| &active.profile),
-        host: HostArch::NATIVE.with(first.runtime),
-        floor: RuntimeFloor::of(first.runtime),
-        evidence: &evidence,
-        allow_incomplete: query.allow_incomplete,
-    };
-    match suggest::suggest(&request) {
-        Ok(suggestion) => {
-            Ok(SuggestAnswer { profile_json: suggestion.profile.render_docker(), notes: suggestion.notes })
-        }
-        Err(error) => Err(Failure::new(
-            match error {
-                SuggestError::Incomplete { .. } | SuggestError::NothingSeen => FailureKind::Incomplete,
-                SuggestError::Wider { .. } | SuggestError::Narrower { .. } => FailureKind::Internal,
-            },
-            error.to_string(),
-        )),
-    }
+    let mut evidence = first.evidence(engine);
+    evidence.starts.extend(records.iter().skip(1).flat_map(|record| record.evidence(engine).starts));
+    // A container whose engine's default profile was replaced has started under two.
+    evidence.starts.retain(|start| start.profile.as_deref() == sha256 && start.runtime == first.runtime);
+    Ok(Material {
+        evidence,
+        profile: active.map(|active| active.profile.clone()),
+        runtime: first.runtime,
+        host: Abi::NATIVE,
+    })
 }

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tracing::{debug, info, warn};
 
 use super::differing::Differing;
 use super::profile::Declared;
 use super::record::Record;
+use super::run::Now;
 use crate::bundle::{Bundle, BundleError};
 use crate::cgroupfs;
 use crate::container::{CgroupId, ContainerId};
@@ -48,12 +48,18 @@ pub struct Ledger {
     /// Engine events that could not be understood.
     pub lost_docker_events: u64,
     losses: Losses,
+    /// Tells the host's present boot from all others.
+    boot: String,
 }
 
 impl Ledger {
     /// Nothing known, the engine not heard of.
     pub fn new() -> Self {
-        Self { docker_error: Some("not connected yet".to_owned()), ..Self::default() }
+        let boot = procfs::boot_id().unwrap_or_else(|error| {
+            warn!(%error, "this boot cannot be told from others");
+            String::new()
+        });
+        Self { docker_error: Some("not connected yet".to_owned()), boot, ..Self::default() }
     }
 
     /// The containers to show: those that were counted, and those that run.
@@ -143,7 +149,8 @@ impl Ledger {
             let Some(id) = adopted.or_else(|| cgroupfs::container_id_of(&format!("/{}", owner.name))) else { continue };
             self.slots.insert(*slot, id);
             self.cgroups.insert(owner.cgroup, id);
-            self.record_mut(id).slot_taken(*slot, Duration::from_nanos(owner.since_ns), owner.from_first_call);
+            let record = self.records.entry(id).or_insert_with(|| Record::new(id));
+            record.slot_taken(*slot, owner, self.engine.as_ref(), &self.boot);
             new.push(id);
         }
         new
@@ -154,15 +161,14 @@ impl Ledger {
     ///
     /// # Errors
     /// When a map cannot be used.
-    pub fn count(&mut self, kernel: &mut Kernel, now: Timestamp) -> Result<Vec<ContainerId>, KernelError> {
+    pub fn count(&mut self, kernel: &mut Kernel, now: Now) -> Result<Vec<ContainerId>, KernelError> {
         // Owners first: a slot that is marked as removed by now gets no more counts.
         let owners = kernel.owners()?;
         self.slots_used = owners.len();
         let new = self.take_owners(&owners);
         for (slot, counters) in kernel.counters(&owners.keys().copied().collect())? {
             let Some(record) = self.slots.get(&slot).and_then(|id| self.records.get_mut(id)) else { continue };
-            record.counted(slot, counters, now);
-            record.lost_in(slot, kernel.lost_in(slot)?);
+            record.counted(slot, counters, kernel.lost_in(slot)?, now);
             if record.enforced.always_allowed.is_none() {
                 record.enforced.always_allowed = kernel.always_allowed(slot)?;
             }
@@ -170,7 +176,7 @@ impl Ledger {
         self.take_losses(kernel.losses()?);
         for (slot, owner) in owners.iter().filter(|(_, owner)| owner.state == SlotState::Removed) {
             if let Some(record) = self.slots.remove(slot).and_then(|id| self.records.get_mut(&id)) {
-                record.slot_released(*slot);
+                record.slot_released(*slot, self.engine.as_ref());
             }
             self.adopted.remove(&owner.cgroup);
             self.past_cgroups.push_back(owner.cgroup);

@@ -15,11 +15,11 @@ mod profile;
 mod record;
 mod refusals;
 mod replaced;
+mod run;
 
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -41,6 +41,7 @@ use differing::{Compared, Differing};
 use filters::Looking;
 use ledger::Ledger;
 use refusals::{Refusals, Taken};
+use run::Now;
 
 /// Questions that may wait for the loop.
 const QUERIES_WAITING: usize = 64;
@@ -115,7 +116,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     for id in ledger.meet(&kernel)? {
         reader.read(id, None);
     }
-    for id in ledger.count(&mut kernel, Timestamp::now())? {
+    for id in ledger.count(&mut kernel, Now::read())? {
         reader.read(id, None);
     }
 
@@ -209,8 +210,8 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                     Query::Snapshot { reply } => {
                         let _ = reply.send(answer::snapshot(&ledger, &kernel, &refusals, root.hierarchy(), &differing));
                     }
-                    Query::Suggest { query, reply } => {
-                        let _ = reply.send(answer::suggestion(&ledger, &query));
+                    Query::Material { containers, reply } => {
+                        let _ = reply.send(answer::material(&ledger, &containers));
                     }
                     Query::Denials { container, reply } => {
                         let container = container.as_deref().and_then(|id| ContainerId::parse(id).ok());
@@ -281,7 +282,7 @@ fn meet(ledger: &mut Ledger, kernel: &Kernel, reader: &BundleReader) {
 }
 
 fn sync(ledger: &mut Ledger, kernel: &mut Kernel, reader: &BundleReader) {
-    match ledger.count(kernel, Timestamp::now()) {
+    match ledger.count(kernel, Now::read()) {
         Ok(new) => new.into_iter().for_each(|id| reader.read(id, None)),
         Err(error) => error!(%error, "the counters cannot be read"),
     }

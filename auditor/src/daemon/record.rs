@@ -1,4 +1,4 @@
-//! What is known about one container, over all its starts.
+//! What is known about one container, over all its starts, and start by start.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,18 +8,22 @@ use jiff::Timestamp;
 use super::differing::Differing;
 use super::enforced::{self, Enforced, Known};
 use super::profile::Declared;
+use super::run::{Now, Run, Under};
 use crate::audit;
 use crate::container::ContainerId;
 use crate::counters::{Counters, Tally};
 use crate::denial::{self, Counter};
 use crate::docker::{Container, Engine};
 use crate::effective::{Comparison, Differences, Unclear};
+use crate::evidence::{self, Command, Evidence, Start, Workload};
 use crate::filter::Program;
-use crate::kernel::SlotNr;
+use crate::kernel::{SlotNr, SlotOwner};
 use crate::profile::Runtime;
 use crate::report::view::{ContainerView, EffectiveMode, ProfileKind, ProfileView, SyscallView, WindowView};
-use crate::suggest::Evidence;
 use crate::syscall::{Abi, SyscallNr};
+
+/// Starts that are kept apart for one container, beside those that alone made some call.
+const STARTS_KEPT: usize = 32;
 
 /// One container.
 #[derive(Debug)]
@@ -37,17 +41,18 @@ pub struct Record {
     pub enforced: Enforced,
     /// Counters of slots that were given back.
     finished: Counters,
-    /// Counters of the slots it has now, as last read.
-    live: BTreeMap<SlotNr, Counters>,
+    /// The starts that slots count now.
+    live: BTreeMap<SlotNr, Run>,
+    /// Those that are over, the oldest first.
+    ended: Vec<Start>,
     seen: BTreeMap<(Abi, SyscallNr), Seen>,
     /// `CLOCK_BOOTTIME` when its first slot was taken.
     since: Option<Duration>,
     starts: u32,
     /// Whether every start was counted from its first call: no slot was taken late, and none was wanting.
     from_first_call: bool,
-    /// What was lost of it: in slots that were given back, and by the slots it has now, as last read.
+    /// What was lost of the starts that are over.
     lost: u64,
-    lost_live: BTreeMap<SlotNr, u64>,
     /// When the engine removed it.
     pub gone_since: Option<Duration>,
 }
@@ -71,12 +76,12 @@ impl Record {
             enforced: Enforced::none(),
             finished: Counters { tallies: BTreeMap::new() },
             live: BTreeMap::new(),
+            ended: Vec::new(),
             seen: BTreeMap::new(),
             since: None,
             starts: 0,
             from_first_call: true,
             lost: 0,
-            lost_live: BTreeMap::new(),
             gone_since: None,
         }
     }
@@ -96,19 +101,37 @@ impl Record {
         self.container.as_ref()?.name.clone()
     }
 
-    /// A slot counts it from now on.
-    pub fn slot_taken(&mut self, slot: SlotNr, since: Duration, from_first_call: bool) {
+    /// A slot counts it from now on. `boot` is the host's boot.
+    pub fn slot_taken(&mut self, slot: SlotNr, owner: &SlotOwner, engine: Option<&Engine>, boot: &str) {
         if self.live.contains_key(&slot) {
             return;
         }
-        self.live.insert(slot, Counters::default());
+        self.settle(engine);
+        let since = Duration::from_nanos(owner.since_ns);
+        self.live.insert(slot, Run::new(self.id, owner, boot));
         self.since = Some(self.since.map_or(since, |known| known.min(since)));
-        self.starts += u32::from(from_first_call);
-        self.from_first_call &= from_first_call;
+        self.starts += u32::from(owner.from_first_call);
+        self.from_first_call &= owner.from_first_call;
         self.gone_since = None;
         // Another start may have another filter.
         self.enforced = Enforced::none();
         self.engine_then = None;
+    }
+
+    /// Another start may run under something else: what those up to now ran under is kept with them.
+    fn settle(&mut self, engine: Option<&Engine>) {
+        if !self.live.is_empty() {
+            let under = self.under(engine);
+            self.live.values_mut().for_each(|run| run.settle(|| under.clone()));
+        }
+    }
+
+    fn under(&self, engine: Option<&Engine>) -> Under {
+        Under {
+            profile: self.declared.active().map(|active| active.sha256.clone()),
+            runtime: self.runtime,
+            confined: self.confined(&self.profile(engine)),
+        }
     }
 
     /// It ran, or runs, without being counted.
@@ -118,36 +141,33 @@ impl Record {
 
     /// So many calls were lost somewhere while it ran: they may have been its own.
     pub fn lost(&mut self, calls: u64) {
-        if !self.live.is_empty() {
-            self.lost += calls;
-        }
+        self.live.values_mut().for_each(|run| run.lost_around(calls));
     }
 
-    /// Takes what its slot holds now.
-    pub fn counted(&mut self, slot: SlotNr, counters: Counters, now: Timestamp) {
-        let Some(before) = self.live.get(&slot) else { return };
+    /// Takes what its slot holds now, and has lost so far.
+    pub fn counted(&mut self, slot: SlotNr, counters: Counters, lost: u64, now: Now) {
+        let Some(run) = self.live.get_mut(&slot) else { return };
         for (key, tally) in &counters.tallies {
-            if before.tallies.get(key) != Some(tally) {
-                self.seen.entry(*key).or_insert(Seen { first: now, last: now }).last = now;
+            if run.counters().tallies.get(key) != Some(tally) {
+                self.seen.entry(*key).or_insert(Seen { first: now.wall, last: now.wall }).last = now.wall;
             }
         }
-        self.live.insert(slot, counters);
-    }
-
-    /// Takes what its slot has lost so far.
-    pub fn lost_in(&mut self, slot: SlotNr, lost: u64) {
-        self.lost_live.insert(slot, lost);
+        run.counted(counters, now);
+        run.lost_in_slot(lost);
     }
 
     /// Its slot is given back; what was counted last in it stays.
-    pub fn slot_released(&mut self, slot: SlotNr) {
-        if let Some(counters) = self.live.remove(&slot) {
-            self.finished.merge(&counters);
+    pub fn slot_released(&mut self, slot: SlotNr, engine: Option<&Engine>) {
+        if let Some(run) = self.live.remove(&slot) {
+            self.finished.merge(run.counters());
+            self.lost += run.lost();
+            let start = run.start(self.id, self.name(), || self.under(engine));
+            self.ended.push(start);
+            evidence::keep(&mut self.ended, STARTS_KEPT);
         }
         if self.live.is_empty() {
             self.enforced.ended();
         }
-        self.lost += self.lost_live.remove(&slot).unwrap_or(0);
     }
 
     /// Whether a slot counts it.
@@ -163,8 +183,8 @@ impl Record {
     /// Everything counted, over all starts.
     pub fn counters(&self) -> Counters {
         let mut total = self.finished.clone();
-        for counters in self.live.values() {
-            total.merge(counters);
+        for run in self.live.values() {
+            total.merge(run.counters());
         }
         total
     }
@@ -172,14 +192,15 @@ impl Record {
     /// How many refusals were counted, over all starts.
     pub fn refusals_counted(&self) -> BTreeMap<Counter, u64> {
         let mut total = BTreeMap::new();
-        for (counter, count) in [&self.finished].into_iter().chain(self.live.values()).flat_map(denial::counted) {
+        let live = self.live.values().map(Run::counters);
+        for (counter, count) in [&self.finished].into_iter().chain(live).flat_map(denial::counted) {
             *total.entry(counter).or_default() += count;
         }
         total
     }
 
     fn all_lost(&self) -> u64 {
-        self.lost + self.lost_live.values().sum::<u64>()
+        self.lost + self.live.values().map(Run::lost).sum::<u64>()
     }
 
     fn is_complete(&self) -> bool {
@@ -190,13 +211,45 @@ impl Record {
         self.since.and_then(|since| crate::procfs::wall_time_of(since).ok())
     }
 
-    /// What a suggestion rests on.
-    pub fn evidence(&self) -> Evidence {
+    /// What it runs, as far as the engine has said.
+    pub fn workload(&self) -> Option<Workload> {
+        let container = self.container.as_ref()?;
+        let command = match &container.compose_service {
+            Some(service) => Command::Service(service.clone()),
+            None => Command::Line(container.command.clone()?),
+        };
+        Some(Workload { image: container.image_id.clone()?, command })
+    }
+
+    /// What was seen of it, start by start. A start of which nobody read what it ran under is taken to have run under
+    /// what the container runs under now: the engine does not change it.
+    pub fn evidence(&self, engine: Option<&Engine>) -> Evidence {
+        let now = self.under(engine);
+        let mut starts = self.ended.clone();
+        starts.extend(self.live.values().map(|run| run.start(self.id, self.name(), || now.clone())));
+        for start in starts.iter_mut().filter(|start| start.profile.is_none() && start.confined.is_none()) {
+            (start.profile, start.runtime, start.confined) = (now.profile.clone(), now.runtime, now.confined);
+        }
+        starts.sort_by_key(|start| start.began);
+        let image = self.container.as_ref().and_then(|container| container.image.clone());
+        let unknown = || Workload { image: image.clone().unwrap_or_default(), command: Command::Line(Vec::new()) };
         Evidence {
-            since: self.since_wall().map(|since| format!("{since:.0}")),
-            starts: self.starts,
-            complete: self.is_complete(),
-            lost: self.all_lost(),
+            workload: self.workload().unwrap_or_else(unknown),
+            image_names: image.clone().into_iter().collect(),
+            starts,
+        }
+    }
+
+    /// Whether it has a filter; `None` where nobody knows.
+    fn confined(&self, profile: &ProfileView) -> Option<bool> {
+        match self.enforced.mode() {
+            EffectiveMode::Filter => Some(true),
+            EffectiveMode::None => Some(false),
+            EffectiveMode::Unknown => match profile.kind {
+                ProfileKind::Default | ProfileKind::Custom => Some(true),
+                ProfileKind::Unconfined | ProfileKind::Privileged => Some(false),
+                ProfileKind::Unknown => None,
+            },
         }
     }
 
@@ -205,16 +258,7 @@ impl Record {
         let container = self.container.as_ref();
         let profile = self.profile(engine);
         let comparison = self.comparison(&profile, default_replaced, differing);
-        let mode = self.enforced.mode();
-        let confined = match mode {
-            EffectiveMode::Filter => Some(true),
-            EffectiveMode::None => Some(false),
-            EffectiveMode::Unknown => match profile.kind {
-                ProfileKind::Default | ProfileKind::Custom => Some(true),
-                ProfileKind::Unconfined | ProfileKind::Privileged => Some(false),
-                ProfileKind::Unknown => None,
-            },
-        };
+        let confined = self.confined(&profile);
         let active = self.declared.active();
         let policy = active.map(|active| &active.policy);
         let counters = self.counters();
@@ -322,7 +366,9 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::container::CgroupId;
     use crate::counters::Tally;
+    use crate::kernel::SlotState;
 
     fn id() -> ContainerId {
         ContainerId::parse(&"ab".repeat(32)).unwrap()
@@ -333,48 +379,92 @@ mod tests {
         Counters { tallies: BTreeMap::from([((Abi::NATIVE, SyscallNr(39)), tally)]) }
     }
 
+    fn owner(cgroup: u64, from_first_call: bool) -> SlotOwner {
+        let (cgroup, since_ns) = (CgroupId(cgroup), 1_000_000_000);
+        SlotOwner { cgroup, name: String::new(), since_ns, from_first_call, state: SlotState::Live }
+    }
+
+    fn at(second: i64) -> Now {
+        Now { wall: Timestamp::from_second(second).unwrap(), boot: Duration::from_secs(second.unsigned_abs()) }
+    }
+
+    /// A record whose slot `nr` was taken.
+    fn taken(record: &mut Record, nr: u32, from_first_call: bool) -> SlotNr {
+        record.slot_taken(SlotNr(nr), &owner(u64::from(nr), from_first_call), None, "boot");
+        SlotNr(nr)
+    }
+
     #[test]
-    fn totals_go_on_over_restarts() {
+    fn totals_go_on_over_restarts_and_the_starts_stay_apart() {
         let mut record = Record::new(id());
-        for (slot, calls) in [(SlotNr(3), 5), (SlotNr(9), 7)] {
-            record.slot_taken(slot, Duration::from_secs(1), true);
-            record.counted(slot, counters(calls), Timestamp::UNIX_EPOCH);
-            record.slot_released(slot);
+        for (slot, calls) in [(3, 5), (9, 7)] {
+            let slot = taken(&mut record, slot, true);
+            record.counted(slot, counters(calls), 0, at(0));
+            record.slot_released(slot, None);
         }
         assert_eq!(record.counters(), counters(12));
-        assert_eq!(record.evidence().starts, 2);
-        assert!(record.evidence().complete);
+        let evidence = record.evidence(None);
+        assert_eq!(evidence.counters(), counters(12));
+        assert_eq!((evidence.window().starts, evidence.window().complete), (2, true));
+        assert_ne!(evidence.starts[0].id, evidence.starts[1].id);
+    }
+
+    #[test]
+    fn a_start_has_one_name_whoever_counts_it() {
+        let name = |boot, cgroup| {
+            let mut record = Record::new(id());
+            record.slot_taken(SlotNr(1), &owner(cgroup, true), None, boot);
+            record.evidence(None).starts[0].id.clone()
+        };
+        assert_eq!(name("a", 1), name("a", 1));
+        assert_ne!(name("a", 1), name("b", 1));
+        assert_ne!(name("a", 1), name("a", 2));
     }
 
     #[test]
     fn a_container_that_was_there_before_the_daemon_is_not_complete() {
         let mut record = Record::new(id());
-        record.slot_taken(SlotNr(0), Duration::from_secs(1), false);
-        assert!(!record.evidence().complete);
-        assert_eq!(record.evidence().starts, 0);
+        taken(&mut record, 0, false);
+        let window = record.evidence(None).window();
+        assert_eq!((window.starts, window.complete), (0, false));
     }
 
     #[test]
     fn a_loss_while_it_ran_makes_its_record_incomplete() {
         let mut record = Record::new(id());
         record.lost(1);
-        record.slot_taken(SlotNr(0), Duration::from_secs(1), true);
-        assert!(record.evidence().complete);
+        let slot = taken(&mut record, 0, true);
+        assert!(record.evidence(None).window().complete);
         record.lost(1);
-        assert!(!record.evidence().complete);
-        assert_eq!(record.evidence().lost, 1);
+        record.counted(slot, counters(1), 2, at(0));
+        let window = record.evidence(None).window();
+        assert_eq!((window.complete, window.lost), (false, 3));
+        record.slot_released(slot, None);
+        assert_eq!(record.evidence(None).window().lost, 3);
+        assert_eq!(record.all_lost(), 3);
+    }
+
+    #[test]
+    fn calls_of_the_first_minute_are_the_start_up() {
+        let mut record = Record::new(id());
+        let slot = taken(&mut record, 0, true);
+        for (second, calls) in [(2, 1), (60, 5), (62, 9)] {
+            record.counted(slot, counters(calls), 0, at(second));
+        }
+        let start = &record.evidence(None).starts[0];
+        let seen = start.calls[&(Abi::NATIVE, SyscallNr(39))];
+        assert_eq!((seen.tally.calls, seen.startup_calls, start.seconds), (9, 5, 61));
     }
 
     #[test]
     fn calls_are_first_and_last_seen_when_their_counter_grew() {
         let mut record = Record::new(id());
-        record.slot_taken(SlotNr(0), Duration::from_secs(1), true);
-        let at = |second| Timestamp::from_second(second).unwrap();
+        let slot = taken(&mut record, 0, true);
         for (second, calls) in [(10, 1), (20, 2), (30, 2)] {
-            record.counted(SlotNr(0), counters(calls), at(second));
+            record.counted(slot, counters(calls), 0, at(second));
         }
         let view = record.view(None, false, &Differing::new(tokio::sync::mpsc::channel(1).0));
         let rows = view.syscalls.unwrap();
-        assert_eq!((rows[0].first_seen, rows[0].last_seen), (Some(at(10)), Some(at(20))));
+        assert_eq!((rows[0].first_seen, rows[0].last_seen), (Some(at(10).wall), Some(at(20).wall)));
     }
 }

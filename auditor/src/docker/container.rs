@@ -1,7 +1,10 @@
 //! One container as the engine describes it, in three degrees of detail: its events, the list, the inspection.
 
+use std::collections::HashMap;
+
 use bollard::models::{ContainerInspectResponse, ContainerSummary};
 use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
 
 use super::event::Hint;
 use crate::container::ContainerId;
@@ -9,8 +12,15 @@ use crate::container::ContainerId;
 /// Bytes kept of a text somebody outside chose (names, images, labels). Docker's own limit for a name is lower.
 const TEXT_LIMIT: usize = 256;
 
+/// Bytes and words kept of a command line; one that has more is cut to these many words.
+const COMMAND_LIMIT: usize = 2_048;
+const COMMAND_WORDS: usize = 64;
+const COMMAND_WORDS_SHOWN: usize = 8;
+
 /// The label that Docker Compose puts its service's name in.
 const SERVICE_LABEL: &str = "com.docker.compose.service";
+/// And the one for its project's.
+const PROJECT_LABEL: &str = "com.docker.compose.project";
 
 /// One container as the engine describes it. `None`: the engine has not said (yet).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +35,10 @@ pub struct Container {
     pub image_id: Option<String>,
     /// Compose service.
     pub service: Option<String>,
+    /// Compose project and service, as `project/service`.
+    pub compose_service: Option<String>,
+    /// What it runs: entry point and arguments.
+    pub command: Option<Vec<String>>,
     /// `created`, `running`, `paused`, `restarting`, `removing`, `exited` or `dead`.
     pub state: Option<String>,
     /// Its first process, in the engine's pid namespace, while it runs.
@@ -66,6 +80,8 @@ impl Container {
             image: None,
             image_id: None,
             service: None,
+            compose_service: None,
+            command: None,
             state: None,
             pid: None,
             started_at: None,
@@ -118,6 +134,11 @@ impl Container {
         };
         Self {
             id,
+            compose_service: config.labels.as_ref().and_then(compose_service),
+            command: answer
+                .path
+                .filter(|path| !path.is_empty())
+                .map(|path| command_line(std::iter::once(path).chain(answer.args.unwrap_or_default()).collect())),
             name: answer.name.as_deref().and_then(|name| said(name.trim_start_matches('/'))),
             image: config.image.as_deref().and_then(said),
             image_id: answer.image.as_deref().and_then(said),
@@ -160,6 +181,27 @@ impl Hint {
     }
 }
 
+fn compose_service(labels: &HashMap<String, String>) -> Option<String> {
+    let label = |name| labels.get(name).and_then(|text| said(text));
+    Some(format!("{}/{}", label(PROJECT_LABEL)?, label(SERVICE_LABEL)?))
+}
+
+/// A command line with a limit: what is cut away is still told from other command lines by its hash.
+fn command_line(words: Vec<String>) -> Vec<String> {
+    if words.iter().map(String::len).sum::<usize>() <= COMMAND_LIMIT && words.len() <= COMMAND_WORDS {
+        return words;
+    }
+    let mut hash = Sha256::new();
+    for word in &words {
+        hash.update(word.len().to_le_bytes());
+        hash.update(word);
+    }
+    let digest: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut short: Vec<String> = words.iter().take(COMMAND_WORDS_SHOWN).map(|word| capped(word)).collect();
+    short.push(format!("... (sha256 {digest})"));
+    short
+}
+
 /// A text with a limit; the empty one says nothing.
 fn said(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| capped(text))
@@ -188,16 +230,19 @@ mod tests {
     #[test]
     fn inspection_tells_all() {
         let container = inspected(serde_json::json!({
-            "Id": ID, "Name": "/web", "Image": "sha256:ab",
+            "Id": ID, "Name": "/web", "Image": "sha256:ab", "Path": "nginx", "Args": ["-g", "daemon off;"],
             "State": {"Status": "running", "Pid": 4711, "StartedAt": "2026-11-23T10:00:00.123456789Z"},
             "HostConfig": {"Privileged": false, "SecurityOpt": ["no-new-privileges", "seccomp=unconfined"],
                            "CgroupParent": "/pods", "Runtime": "crun", "AutoRemove": true},
-            "Config": {"Image": "nginx:1", "Labels": {"com.docker.compose.service": "front"}},
+            "Config": {"Image": "nginx:1", "Labels": {"com.docker.compose.service": "front",
+                                                      "com.docker.compose.project": "shop"}},
         }));
         assert_eq!(container.name.as_deref(), Some("web"));
         assert_eq!(container.image.as_deref(), Some("nginx:1"));
         assert_eq!(container.image_id.as_deref(), Some("sha256:ab"));
         assert_eq!(container.service.as_deref(), Some("front"));
+        assert_eq!(container.compose_service.as_deref(), Some("shop/front"));
+        assert_eq!(container.command.as_ref().unwrap(), &["nginx", "-g", "daemon off;"]);
         assert_eq!(container.state.as_deref(), Some("running"));
         assert_eq!(container.pid, Some(4711));
         assert_eq!(container.started_at.unwrap().to_string(), "2026-11-23T10:00:00.123456789Z");
@@ -249,6 +294,16 @@ mod tests {
         assert_eq!(container.security_opt, None);
         let nameless = serde_json::json!({"Id": "short"});
         assert_eq!(Container::from_summary(serde_json::from_value(nameless).unwrap()), None);
+    }
+
+    #[test]
+    fn a_long_command_line_is_cut_and_still_told_from_others() {
+        let words =
+            |last: &str| command_line(vec!["sh".to_owned(), "-c".to_owned(), "x".repeat(5_000), last.to_owned()]);
+        assert_eq!(words("a"), words("a"));
+        assert_ne!(words("a"), words("b"));
+        assert!(words("a").iter().map(String::len).sum::<usize>() < 1_000);
+        assert!(command_line(vec![String::new(); 10_000]).len() < 20);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! out and so that it can be said how often each call is needed.
 
 pub mod argument;
+mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,8 +12,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use self::argument::{Arguments, ByFilter, Values};
+pub use self::wire::MalformedEvidence;
 use crate::counters::{Counters, Tally};
 use crate::coverage::Incidence;
+use crate::profile::Runtime;
 use crate::syscall::{Abi, SyscallNr};
 
 /// What is run: the key under which evidence adds up, over containers, replicas and restarts of the daemon.
@@ -37,7 +40,10 @@ pub enum Command {
 }
 
 /// What was seen of one workload.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// Its JSON form is the one of exported files and of the control socket: see [`MalformedEvidence`] for what is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "wire::EvidenceRow", try_from = "wire::EvidenceRow")]
 pub struct Evidence {
     /// Of what.
     pub workload: Workload,
@@ -48,7 +54,8 @@ pub struct Evidence {
 }
 
 /// One start: a container from its first call to its last.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "wire::StartRow", try_from = "wire::StartRow")]
 pub struct Start {
     /// Names the start among all of all hosts.
     pub id: String,
@@ -68,6 +75,8 @@ pub struct Start {
     pub lost: u64,
     /// SHA-256 of the profile that it ran under; `None` without one.
     pub profile: Option<String>,
+    /// Who made a filter of it.
+    pub runtime: Runtime,
     /// Whether a filter was in force; `None` where nobody knows.
     pub confined: Option<bool>,
     /// Left out by the user's wish.
@@ -172,6 +181,20 @@ impl Evidence {
     pub fn profiles(&self) -> BTreeSet<Option<&str>> {
         self.counted().map(|start| start.profile.as_deref()).collect()
     }
+}
+
+/// Bounds the starts of one workload: the `newest` stay, and of the older ones those that alone, or last of all, made
+/// some call. So nothing that was seen is forgotten, and leaving out is the same before and after adding others.
+pub fn keep(starts: &mut Vec<Start>, newest: usize) {
+    starts.sort_by(|a, b| (b.began, &b.id).cmp(&(a.began, &a.id)));
+    let mut seen = BTreeSet::new();
+    let mut place = 0;
+    starts.retain(|start| {
+        let brings = start.calls.keys().filter(|key| seen.insert(**key)).count() > 0;
+        place += 1;
+        place <= newest || brings
+    });
+    starts.reverse();
 }
 
 /// The call reached the kernel on the container's own account.

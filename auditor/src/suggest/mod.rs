@@ -6,42 +6,37 @@
 
 mod floor;
 mod laws;
+mod material;
 mod shape;
 
 use crate::counters::Counters;
+use crate::evidence::{Evidence, Window};
 use crate::profile::{HostArch, Policy, Profile, Summary};
 use crate::syscall::{self, Abi, SyscallNr};
 
 pub use self::floor::RuntimeFloor;
+pub use self::material::{MalformedMaterial, Material};
 
 /// What a suggestion is made from.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
-    /// What was counted.
-    pub counters: &'a Counters,
+    /// What was seen.
+    pub evidence: &'a Evidence,
     /// The active profile; `None` for a container without a filter.
     pub profile: Option<&'a Profile>,
     /// Where it runs.
     pub host: HostArch,
     /// What the runtime needs.
     pub floor: &'a RuntimeFloor,
-    /// What the counts stand for.
-    pub evidence: &'a Evidence,
-    /// Suggest also from a window with gaps.
-    pub allow_incomplete: bool,
+    /// What the user wants of it.
+    pub options: &'a Options,
 }
 
-/// What the counts stand for.
+/// What the user wants of a suggestion.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Evidence {
-    /// Start of counting, as text for people.
-    pub since: Option<String>,
-    /// Starts of the container in that time.
-    pub starts: u32,
-    /// Every start was counted from its first call, and nothing was lost.
-    pub complete: bool,
-    /// Calls and events known to be lost.
-    pub lost: u64,
+pub struct Options {
+    /// Suggest also from evidence with gaps.
+    pub allow_incomplete: bool,
 }
 
 /// A smaller profile, and what it rests on.
@@ -88,6 +83,12 @@ pub enum SuggestError {
         /// What is missing.
         reason: String,
     },
+    /// No program was ever executed under the filter.
+    #[error(
+        "suggest: the container's program was never started (no execve under the filter), so the record is that of a \
+         failed start; see docker logs, and start it again"
+    )]
+    NeverStarted,
     /// Nothing was counted.
     #[error("suggest: no call was counted yet; let the container run first")]
     NothingSeen,
@@ -109,23 +110,36 @@ pub enum SuggestError {
     },
 }
 
+impl SuggestError {
+    /// Whether the evidence does not carry a suggestion; otherwise the auditor is at fault.
+    #[must_use]
+    pub const fn is_finding(&self) -> bool {
+        match self {
+            Self::Incomplete { .. } | Self::NeverStarted | Self::NothingSeen => true,
+            Self::Wider { .. } | Self::Narrower { .. } => false,
+        }
+    }
+}
+
 /// Makes a smaller profile.
 ///
 /// # Errors
 /// [`SuggestError::Incomplete`] and [`SuggestError::NothingSeen`] where the record does not carry a suggestion.
 pub fn suggest(request: &Request<'_>) -> Result<Suggestion, SuggestError> {
-    refuse_gaps(request)?;
+    let window = request.evidence.window();
+    refuse_gaps(&window, request.options)?;
+    let counters = request.evidence.counters();
     let active = request.profile.map_or_else(|| Policy::unconfined(request.host.native), |p| p.evaluate(request.host));
-    let mut seen = shape::Seen::of(request, &active);
+    let mut seen = shape::Seen::of(request, &counters, &active);
     if seen.calls.is_empty() {
         return Err(SuggestError::NothingSeen);
     }
     let profile = shape::shrink(request, &active, &mut seen);
     let policy = profile.evaluate(request.host);
     laws::check(&active, &policy, &seen)?;
-    let denied = denied_calls(request.counters, request.profile.is_some().then_some(&active));
+    let denied = denied_calls(&counters, request.profile.is_some().then_some(&active));
     let (before, after) = (active.native_summary(), policy.native_summary());
-    let mut notes = notes(request, &seen, &denied);
+    let mut notes = notes(request, &window, &seen, &denied);
     notes.insert(
         1,
         format!(
@@ -145,9 +159,9 @@ pub fn program_started(counters: &Counters) -> bool {
     })
 }
 
-fn refuse_gaps(request: &Request<'_>) -> Result<(), SuggestError> {
-    let Evidence { starts, complete, lost, .. } = *request.evidence;
-    if complete || request.allow_incomplete {
+fn refuse_gaps(window: &Window, options: &Options) -> Result<(), SuggestError> {
+    let Window { starts, complete, lost, .. } = *window;
+    if complete || options.allow_incomplete {
         return Ok(());
     }
     let reason = if lost > 0 {
@@ -172,11 +186,11 @@ fn denied_calls(counters: &Counters, policy: Option<&Policy>) -> Vec<DeniedCall>
         .collect()
 }
 
-fn notes(request: &Request<'_>, seen: &shape::Seen, denied: &[DeniedCall]) -> Vec<String> {
-    let Evidence { since, starts, complete, lost } = request.evidence;
+fn notes(request: &Request<'_>, window: &Window, seen: &shape::Seen, denied: &[DeniedCall]) -> Vec<String> {
+    let Window { since, starts, complete, lost, .. } = window;
     let mut notes = vec![format!(
         "counted since {}, {starts} {} of the container, {}",
-        since.as_deref().unwrap_or("an unknown time"),
+        since.map_or_else(|| "an unknown time".to_owned(), |since| format!("{since:.0}")),
         if *starts == 1 { "start" } else { "starts" },
         match (complete, lost) {
             (true, _) => "complete".to_owned(),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Request;
 use crate::audit;
+use crate::counters::Counters;
 use crate::filter::Outcome;
 use crate::profile::{Action, Arch, Entry, Policy, Profile, Rule, Verdict, door, doors};
 use crate::syscall::{self, Abi, SyscallNr, display_name, known_name};
@@ -25,12 +26,12 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    pub(super) fn of(request: &Request<'_>, active: &Policy) -> Self {
+    pub(super) fn of(request: &Request<'_>, counters: &Counters, active: &Policy) -> Self {
         let native = request.host.native;
         let mut seen =
             Self { calls: BTreeSet::new(), names: BTreeSet::new(), abis: BTreeSet::from([native]), notes: Vec::new() };
         let confined = Some(request.profile.is_some());
-        for (&(abi, nr), tally) in &request.counters.tallies {
+        for (&(abi, nr), tally) in &counters.tallies {
             let used = audit::is_used(tally, confined);
             if used || tally.denials.certain() + tally.denials.supervised > 0 {
                 seen.abis.insert(abi);

@@ -7,6 +7,7 @@ mod denial;
 mod docker_default;
 mod effective;
 mod evaluate;
+mod evidence;
 mod filter;
 mod filters;
 mod merge;

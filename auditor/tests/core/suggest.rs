@@ -3,33 +3,36 @@
 use std::collections::BTreeSet;
 
 use auditor::counters::{Counters, Tally};
+use auditor::evidence::{Evidence, Start};
 use auditor::profile::docker::{KernelVersion, Target, parse_docker};
 use auditor::profile::oci::parse_seccomp;
-use auditor::profile::{Action, Arch, ArgCondition, Decision, HostArch, Operator, Policy, Profile, Rule, Verdict};
-use auditor::suggest::{Evidence, Request, RuntimeFloor, SuggestError, Suggestion, suggest};
+use auditor::profile::{
+    Action, Arch, ArgCondition, Decision, HostArch, Operator, Policy, Profile, Rule, Runtime, Verdict,
+};
+use auditor::suggest::{Material, Options, Request, RuntimeFloor, SuggestError, Suggestion, suggest};
 use auditor::syscall::{self, Abi, SyscallNr};
 use proptest::prelude::*;
 
 use crate::audit::{calls, counters, refused, unfiltered};
+use crate::evidence::{evidence, start};
 use crate::{docker_default, nr, profile};
 
 const HOST: HostArch = HostArch::of(Abi::X86_64);
 const EPERM: Decision = Decision::errno(1);
 const ENOSYS: Decision = Decision::errno(38);
 
-fn complete() -> Evidence {
-    Evidence { since: Some("2026-11-23T20:00:00Z".to_owned()), starts: 2, complete: true, lost: 0 }
+/// Two complete starts, of which one made the calls.
+fn complete(counters: &Counters) -> Evidence {
+    evidence(&[start(1, counters), start(2, &Counters::default())])
 }
 
 fn attempt(counters: &Counters, profile: Option<&Profile>) -> Result<Suggestion, SuggestError> {
-    let evidence = complete();
     suggest(&Request {
-        counters,
+        evidence: &complete(counters),
         profile,
         host: HOST,
         floor: &RuntimeFloor::RUNC,
-        evidence: &evidence,
-        allow_incomplete: false,
+        options: &Options::default(),
     })
 }
 
@@ -144,25 +147,42 @@ fn without_a_filter_unfiltered_calls_are_what_was_seen() {
 fn a_record_with_gaps_is_refused_unless_told_otherwise() {
     let counters = counters(&[(Abi::X86_64, "mkdir", calls(1))]);
     let active = docker_default();
-    for (evidence, reason) in [
-        (Evidence { starts: 1, ..Evidence::default() }, "not every start was counted from its first call"),
-        (Evidence { starts: 0, ..Evidence::default() }, "no start of the container was seen"),
-        (Evidence { starts: 1, lost: 7, ..Evidence::default() }, "7 calls or events were lost"),
+    let adopted = Start { from_first_call: false, ..start(1, &counters) };
+    let lossy = Start { lost: 7, ..start(1, &counters) };
+    for (starts, reason) in [
+        (vec![start(2, &counters), adopted.clone()], "not every start was counted from its first call"),
+        (vec![adopted], "no start of the container was seen"),
+        (vec![lossy], "7 calls or events were lost"),
     ] {
-        let mut request = Request {
-            counters: &counters,
-            profile: Some(&active),
-            host: HOST,
-            floor: &RuntimeFloor::RUNC,
-            evidence: &evidence,
-            allow_incomplete: false,
+        let evidence = evidence(&starts);
+        let request = |options: &Options| {
+            suggest(&Request {
+                evidence: &evidence,
+                profile: Some(&active),
+                host: HOST,
+                floor: &RuntimeFloor::RUNC,
+                options,
+            })
         };
-        let error = suggest(&request).unwrap_err();
+        let error = request(&Options::default()).unwrap_err();
         assert_eq!(error, SuggestError::Incomplete { reason: reason.to_owned() });
-        request.allow_incomplete = true;
-        let notes = suggest(&request).unwrap().notes;
+        let notes = request(&Options { allow_incomplete: true }).unwrap().notes;
         assert!(notes[0].contains("not complete"), "{notes:?}");
     }
+}
+
+#[test]
+fn failed_starts_alone_are_no_ground_for_a_suggestion() {
+    let material = |seen: &Counters| Material {
+        evidence: complete(seen),
+        profile: Some(docker_default()),
+        runtime: Runtime::Runc,
+        host: Abi::X86_64,
+    };
+    let set_up = counters(&[(Abi::X86_64, "mkdir", calls(1))]);
+    assert_eq!(material(&set_up).suggest(&Options::default()), Err(SuggestError::NeverStarted));
+    let started = counters(&[(Abi::X86_64, "mkdir", calls(1)), (Abi::X86_64, "execve", calls(1))]);
+    assert!(material(&started).suggest(&Options::default()).is_ok());
 }
 
 #[test]
@@ -292,14 +312,12 @@ proptest! {
         stub_always_native in any::<bool>(),
     ) {
         let host = HostArch { stub_always_native, ..HOST };
-        let evidence = complete();
         let request = Request {
-            counters: &counters,
+            evidence: &complete(&counters),
             profile: active.as_ref(),
             host,
             floor: &RuntimeFloor::RUNC,
-            evidence: &evidence,
-            allow_incomplete: false,
+            options: &Options::default(),
         };
         let suggestion = match suggest(&request) {
             Err(SuggestError::NothingSeen) => return Ok(()),

@@ -5,6 +5,7 @@ use clap::Args;
 use super::output::{Output, note};
 use super::{Error, Global, Outcome, ask};
 use crate::control::{Request, Response};
+use crate::suggest::Options;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -17,11 +18,11 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(global: &Global, out: &Output, arguments: &Arguments) -> Result<Outcome, Error> {
-    let request =
-        Request::Suggest { container: arguments.container.clone(), allow_incomplete: arguments.allow_incomplete };
-    let Response::Suggestion(answer) = ask(global, &request)? else { return Err(Error::WrongAnswer) };
-    answer.notes.iter().for_each(|text| note(text));
+    let request = Request::Suggest { container: arguments.container.clone() };
+    let Response::Material(material) = ask(global, &request)? else { return Err(Error::WrongAnswer) };
+    let suggestion = material.suggest(&Options { allow_incomplete: arguments.allow_incomplete })?;
+    suggestion.notes.iter().for_each(|text| note(text));
     // The profile alone: what is on stdout is given to `--security-opt seccomp=` as it is.
-    out.write_text(&(answer.profile_json.trim_end().to_owned() + "\n"))?;
+    out.write_text(&(suggestion.profile.render_docker().trim_end().to_owned() + "\n"))?;
     Ok(Outcome::Clean)
 }

@@ -1,0 +1,169 @@
+//! One start of a container, as its slot counts it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
+
+use crate::container::{CgroupId, ContainerId};
+use crate::counters::Counters;
+use crate::evidence::{Arguments, Seen, Start};
+use crate::kernel::SlotOwner;
+use crate::profile::Runtime;
+use crate::syscall::{Abi, SyscallNr};
+
+/// What is called while a start is younger is its start-up.
+const STARTUP: Duration = Duration::from_secs(60);
+/// Digits of a start's id.
+const ID_DIGITS: usize = 32;
+
+/// What a start runs under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Under {
+    /// SHA-256 of the declared profile, where there is one and it was read.
+    pub profile: Option<String>,
+    /// Who makes a filter of it.
+    pub runtime: Runtime,
+    /// Whether a filter is in force; `None` where nobody knows.
+    pub confined: Option<bool>,
+}
+
+/// One start.
+#[derive(Debug)]
+pub struct Run {
+    id: String,
+    /// `CLOCK_BOOTTIME` when its slot was taken, and when it was last read.
+    since: Duration,
+    until: Duration,
+    /// The same by the wall clock as it was then.
+    began: Timestamp,
+    last_read: Timestamp,
+    from_first_call: bool,
+    counters: Counters,
+    arguments: Arguments,
+    /// Calls up to the last reading of the first minute.
+    startup: BTreeMap<(Abi, SyscallNr), u64>,
+    times: BTreeMap<(Abi, SyscallNr), (Timestamp, Timestamp)>,
+    /// What was lost in its slot, and what was lost nobody knows where while it ran.
+    lost_in_slot: u64,
+    lost_around: u64,
+    /// What it ran under, once that may be another start's soon.
+    under: Option<Under>,
+}
+
+/// The moment of a reading, by both clocks.
+#[derive(Debug, Clone, Copy)]
+pub struct Now {
+    /// For people.
+    pub wall: Timestamp,
+    /// `CLOCK_BOOTTIME`, which nobody sets.
+    pub boot: Duration,
+}
+
+impl Now {
+    /// Asks both.
+    pub fn read() -> Self {
+        Self { wall: Timestamp::now(), boot: crate::procfs::boot_time().unwrap_or_default() }
+    }
+}
+
+impl Run {
+    /// Begins when the slot was taken. `boot` tells the host's present boot from all others.
+    pub fn new(container: ContainerId, owner: &SlotOwner, boot: &str) -> Self {
+        let since = Duration::from_nanos(owner.since_ns);
+        let began = crate::procfs::wall_time_of(since).unwrap_or_else(|_| Timestamp::now());
+        Self {
+            id: start_id(boot, container, owner.cgroup),
+            since,
+            until: since,
+            began,
+            last_read: began,
+            from_first_call: owner.from_first_call,
+            counters: Counters::default(),
+            arguments: Arguments::default(),
+            startup: BTreeMap::new(),
+            times: BTreeMap::new(),
+            lost_in_slot: 0,
+            lost_around: 0,
+            under: None,
+        }
+    }
+
+    /// Its counters, as last read.
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Calls and events that were lost of it, or may have been.
+    pub const fn lost(&self) -> u64 {
+        self.lost_in_slot + self.lost_around
+    }
+
+    /// Takes what its slot holds now.
+    pub fn counted(&mut self, counters: Counters, now: Now) {
+        for (key, tally) in &counters.tallies {
+            if self.counters.tallies.get(key) != Some(tally) {
+                self.times.entry(*key).or_insert((now.wall, now.wall)).1 = now.wall;
+            }
+        }
+        if self.from_first_call && now.boot.saturating_sub(self.since) < STARTUP {
+            self.startup = counters.tallies.iter().map(|(key, tally)| (*key, tally.calls)).collect();
+        }
+        self.counters = counters;
+        self.until = self.until.max(now.boot);
+        self.last_read = now.wall;
+    }
+
+    /// Takes what its slot has lost so far.
+    pub const fn lost_in_slot(&mut self, lost: u64) {
+        self.lost_in_slot = lost;
+    }
+
+    /// Takes what was lost while it ran, and may have been its own.
+    pub const fn lost_around(&mut self, calls: u64) {
+        self.lost_around += calls;
+    }
+
+    /// What it ran under: from now on the container's profile may be another's.
+    pub fn settle(&mut self, under: impl FnOnce() -> Under) {
+        if self.under.is_none() {
+            self.under = Some(under());
+        }
+    }
+
+    /// What was seen of it up to now. `under` is asked where it is not settled.
+    pub fn start(&self, container: ContainerId, name: Option<String>, under: impl FnOnce() -> Under) -> Start {
+        let Under { profile, runtime, confined } = self.under.clone().unwrap_or_else(under);
+        let calls = self.counters.tallies.iter().map(|(key, tally)| {
+            let (first, last) = self.times.get(key).copied().unwrap_or((self.last_read, self.last_read));
+            let startup_calls = self.startup.get(key).copied().unwrap_or(0);
+            (*key, Seen { tally: *tally, startup_calls, first, last })
+        });
+        Start {
+            id: self.id.clone(),
+            container: container.to_string(),
+            name,
+            began: self.began,
+            // The wall clock may have been set back.
+            until: self.last_read.max(self.began),
+            seconds: self.until.saturating_sub(self.since).as_secs(),
+            from_first_call: self.from_first_call,
+            lost: self.lost(),
+            profile,
+            runtime,
+            confined,
+            excluded: false,
+            calls: calls.collect(),
+            arguments: self.arguments.clone(),
+        }
+    }
+}
+
+/// The same for one start of a container whoever counts it, and no other's: a cgroup's id is given once in a boot.
+fn start_id(boot: &str, container: ContainerId, cgroup: CgroupId) -> String {
+    let digest = Sha256::digest(format!("{boot}\n{container}\n{cgroup}"));
+    let mut id: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    id.truncate(ID_DIGITS);
+    id
+}

@@ -1,0 +1,152 @@
+//! What was seen of a workload: its starts, their sums, their bounds, and their JSON form.
+
+use std::collections::BTreeMap;
+
+use auditor::counters::{Counters, Denials, Tally};
+use auditor::evidence::{self, Arguments, Command, Evidence, Seen, Start, Values, Workload};
+use auditor::profile::Runtime;
+use auditor::syscall::{Abi, SyscallNr};
+use jiff::Timestamp;
+use proptest::prelude::*;
+
+/// The beginning of a start: hour after hour.
+fn hour(number: i64) -> Timestamp {
+    "2026-11-23T19:00:00Z".parse::<Timestamp>().unwrap() + jiff::SignedDuration::from_hours(number)
+}
+
+/// A complete start of an hour that made these calls.
+pub fn start(number: i64, counters: &Counters) -> Start {
+    let (began, until) = (hour(number), hour(number + 1));
+    let seen = |tally: &Tally| Seen { tally: *tally, startup_calls: 0, first: began, last: began };
+    Start {
+        id: format!("{number:032x}"),
+        container: "ab".repeat(32),
+        name: Some("shell".to_owned()),
+        began,
+        until,
+        seconds: 3_600,
+        from_first_call: true,
+        lost: 0,
+        profile: Some("5e".repeat(32)),
+        runtime: Runtime::Runc,
+        confined: Some(true),
+        excluded: false,
+        calls: counters.tallies.iter().map(|(key, tally)| (*key, seen(tally))).collect(),
+        arguments: Arguments::default(),
+    }
+}
+
+/// These starts of one workload.
+pub fn evidence(starts: &[Start]) -> Evidence {
+    let command = Command::Line(vec!["sh".to_owned(), "-c".to_owned(), "true".to_owned()]);
+    Evidence {
+        workload: Workload { image: format!("sha256:{}", "1a".repeat(32)), command },
+        image_names: vec!["busybox:1.35".to_owned()],
+        starts: starts.to_vec(),
+    }
+}
+
+fn any_start() -> impl Strategy<Value = Start> {
+    let call = (0..6_i32, 1..4_u64, 0..3_u64);
+    let value = ((0..8_i32), any::<[u64; 2]>(), 1..9_u64);
+    let calls = proptest::collection::vec(call, 0..6);
+    let values = proptest::collection::vec(value, 0..4);
+    (0..40_i64, any::<bool>(), any::<bool>(), 0..3_u64, calls, values).prop_map(
+        |(number, from_first_call, excluded, lost, calls, values)| {
+            let mut counters = Counters::default();
+            for (nr, calls, errno) in calls {
+                let denials = Denials { errno, last_errno: (errno > 0).then_some(1), ..Denials::default() };
+                let tally = Tally { calls, runtime_calls: 1, denials, ..Tally::default() };
+                counters.tallies.insert((Abi::X86_64, SyscallNr(nr - 1)), tally);
+            }
+            let mut arguments = Arguments::default();
+            for (nr, value, count) in values {
+                let entry: &mut Values = arguments.calls.entry((Abi::X86_64, SyscallNr(nr))).or_default();
+                entry.seen.insert(value, count);
+                entry.overflowed = count;
+            }
+            Start { from_first_call, excluded, lost, arguments, ..start(number, &counters) }
+        },
+    )
+}
+
+/// Starts of different numbers.
+fn any_starts() -> impl Strategy<Value = Vec<Start>> {
+    proptest::collection::vec(any_start(), 0..20).prop_map(|starts| {
+        let by_id: BTreeMap<String, Start> = starts.into_iter().map(|start| (start.id.clone(), start)).collect();
+        by_id.into_values().collect()
+    })
+}
+
+fn kept(starts: &[Start], newest: usize) -> Vec<Start> {
+    let mut starts = starts.to_vec();
+    evidence::keep(&mut starts, newest);
+    starts
+}
+
+#[test]
+fn what_cannot_be_is_no_evidence() {
+    let good = serde_json::to_value(evidence(&[start(1, &Counters::default())])).unwrap();
+    assert!(serde_json::from_value::<Evidence>(good.clone()).is_ok());
+    let row = serde_json::json!({"abi": "x86_64", "nr": 39, "calls": 1, "first": hour(1), "last": hour(1)});
+    let mut huge = row.clone();
+    huge["calls"] = (1_u64 << 60).into();
+    let arguments = |value| serde_json::json!([{"abi": "x86_64", "nr": 56, "values": [[value, "0x0", 1]]}]);
+    for (field, value, wanted) in [
+        ("id", "".into(), "the id of a start is 1 to 64 letters and digits"),
+        ("id", "\u{1b}[2J".into(), "the id of a start is 1 to 64 letters and digits"),
+        ("profile", "5e".into(), "the sha256 of a profile is 64 hex digits"),
+        ("until", "2020-01-01T00:00:00Z".into(), "the start 00000000000000000000000000000001 ends before it begins"),
+        ("seconds", u64::MAX.into(), "a count of more than 2^53"),
+        ("name", "x".repeat(10_000).into(), "a text of more than 4096 bytes"),
+        ("calls", serde_json::json!([row, row]), "getpid (x86_64) is there twice"),
+        ("calls", serde_json::json!([huge]), "a count of more than 2^53"),
+        ("arguments", arguments("7"), "an argument that is not 0x and at most 16 hex digits"),
+        ("arguments", arguments("0x+7"), "an argument that is not 0x and at most 16 hex digits"),
+        ("runtime", "podman".into(), "unknown variant `podman`, expected `runc` or `crun`"),
+    ] {
+        let mut bad = good.clone();
+        bad["starts"][0][field] = value;
+        let said = serde_json::from_value::<Evidence>(bad).unwrap_err().to_string();
+        assert_eq!(said, wanted, "{field}");
+    }
+    let mut twice = good.clone();
+    let again = twice["starts"][0].clone();
+    twice["starts"].as_array_mut().unwrap().push(again);
+    let said = serde_json::from_value::<Evidence>(twice).unwrap_err().to_string();
+    assert!(said.ends_with("is there twice"), "{said}");
+}
+
+proptest! {
+    #[test]
+    fn evidence_is_what_its_json_is_read_as(starts in any_starts()) {
+        let evidence = evidence(&starts);
+        let json = serde_json::to_string(&evidence).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Evidence>(&json).unwrap(), evidence);
+    }
+
+    #[test]
+    fn no_text_breaks_the_reading_of_evidence(text: String) {
+        let _ = serde_json::from_str::<Evidence>(&text);
+    }
+
+    #[test]
+    fn bounding_forgets_no_call_and_keeps_the_newest(starts in any_starts(), newest in 0..6_usize) {
+        let kept = kept(&starts, newest);
+        let calls = |starts: &[Start]| -> std::collections::BTreeSet<_> {
+            starts.iter().flat_map(|start| start.calls.keys().copied()).collect()
+        };
+        prop_assert_eq!(calls(&kept), calls(&starts));
+        prop_assert!(kept.len() <= newest + calls(&starts).len());
+        prop_assert!(starts.iter().rev().take(newest).all(|start| kept.contains(start)));
+        prop_assert!(kept.is_sorted_by_key(|start| start.began));
+    }
+
+    #[test]
+    fn bounding_before_adding_others_changes_nothing(starts in any_starts(), cut in 0..20_usize, newest in 0..6_usize) {
+        let (some, others) = starts.split_at(cut.min(starts.len()));
+        let mut step_by_step = kept(some, newest);
+        step_by_step.extend(others.to_vec());
+        prop_assert_eq!(kept(&step_by_step, newest), kept(&starts, newest));
+    }
+}
