@@ -166,9 +166,12 @@ impl Ledger {
         let owners = kernel.owners()?;
         self.slots_used = owners.len();
         let new = self.take_owners(&owners);
-        for (slot, counters) in kernel.counters(&owners.keys().copied().collect())? {
+        let slots: BTreeSet<SlotNr> = owners.keys().copied().collect();
+        let mut arguments = kernel.arguments_of(&slots)?;
+        for (slot, counters) in kernel.counters(&slots)? {
             let Some(record) = self.slots.get(&slot).and_then(|id| self.records.get_mut(id)) else { continue };
             record.counted(slot, counters, kernel.lost_in(slot)?, now);
+            record.called_with(slot, arguments.remove(&slot).unwrap_or_default());
             if record.enforced.always_allowed.is_none() {
                 record.enforced.always_allowed = kernel.always_allowed(slot)?;
             }

@@ -15,7 +15,7 @@ use crate::counters::{Counters, Tally};
 use crate::denial::{self, Counter};
 use crate::docker::{Container, Engine};
 use crate::effective::{Comparison, Differences, Unclear};
-use crate::evidence::{self, Command, Evidence, Start, Workload};
+use crate::evidence::{self, ByFilter, Command, Evidence, Start, Workload};
 use crate::filter::Program;
 use crate::kernel::{SlotNr, SlotOwner};
 use crate::profile::Runtime;
@@ -154,6 +154,13 @@ impl Record {
         }
         run.counted(counters, now);
         run.lost_in_slot(lost);
+    }
+
+    /// Takes with which arguments its slot has seen calls.
+    pub fn called_with(&mut self, slot: SlotNr, arguments: ByFilter) {
+        if let Some(run) = self.live.get_mut(&slot) {
+            run.called_with(arguments);
+        }
     }
 
     /// Its slot is given back; what was counted last in it stays.

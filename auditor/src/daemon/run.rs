@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::container::{CgroupId, ContainerId};
 use crate::counters::Counters;
-use crate::evidence::{Arguments, Seen, Start};
+use crate::evidence::{ByFilter, Seen, Start};
 use crate::kernel::SlotOwner;
 use crate::profile::Runtime;
 use crate::syscall::{Abi, SyscallNr};
@@ -41,7 +41,7 @@ pub struct Run {
     last_read: Timestamp,
     from_first_call: bool,
     counters: Counters,
-    arguments: Arguments,
+    arguments: ByFilter,
     /// Calls up to the last reading of the first minute.
     startup: BTreeMap<(Abi, SyscallNr), u64>,
     times: BTreeMap<(Abi, SyscallNr), (Timestamp, Timestamp)>,
@@ -81,7 +81,7 @@ impl Run {
             last_read: began,
             from_first_call: owner.from_first_call,
             counters: Counters::default(),
-            arguments: Arguments::default(),
+            arguments: ByFilter::default(),
             startup: BTreeMap::new(),
             times: BTreeMap::new(),
             lost_in_slot: 0,
@@ -113,6 +113,11 @@ impl Run {
         self.counters = counters;
         self.until = self.until.max(now.boot);
         self.last_read = now.wall;
+    }
+
+    /// Takes with which arguments it made its calls.
+    pub fn called_with(&mut self, arguments: ByFilter) {
+        self.arguments = arguments;
     }
 
     /// Takes what its slot has lost so far.
@@ -155,7 +160,7 @@ impl Run {
             confined,
             excluded: false,
             calls: calls.collect(),
-            arguments: self.arguments.clone(),
+            arguments: self.arguments.of_workload(confined),
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::counters::{Counters, Tally};
 use crate::evidence::{Arguments, Seen, Start};
 use crate::kernel::{Kernel, SlotNr, SlotOwner, SlotState};
 use crate::procfs;
+use crate::profile::Runtime;
 use crate::syscall::{Abi, SyscallNr};
 
 /// Containers that start elsewhere meanwhile take slots as well, until the next look gives them back.
@@ -199,6 +200,7 @@ impl Recording {
             from_first_call: self.from_first_call,
             lost: self.lost,
             profile,
+            runtime: Runtime::default(),
             confined,
             excluded: false,
             calls: self.seen.clone(),
