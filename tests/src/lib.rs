@@ -17,6 +17,7 @@ pub mod process;
 pub mod profile;
 pub mod prometheus;
 pub mod stage;
+pub mod tiny;
 
 /// The root of the workspace.
 #[must_use]

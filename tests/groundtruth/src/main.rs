@@ -10,6 +10,7 @@
 //! groundtruth dispatch CALL...
 //! groundtruth enter FILE PROGRAM ARG...    writes itself into a cgroup.procs and becomes the program, nothing between
 //! groundtruth wants RULE... CALL6...        makes each call in a thread of its own that says who it is
+//! groundtruth args [--threads=N] [--forks=N] RULE... CALLS... [-- PROGRAM ARG...]    calls with all their arguments, then the program
 //! groundtruth hold LENGTH,... [LENGTH,...]...  puts filters on itself and on threads, and sleeps
 //! groundtruth churn MILLISECONDS            starts and ends processes with filters of their own
 //! groundtruth dump TID                      prints a thread's filters as ptrace has them
@@ -21,10 +22,11 @@
 //! groundtruth inflight THREADS MILLISECONDS [RULE...]   calls that take their time
 //! groundtruth clock CALLS [RULE...]      nanoseconds a call
 //! ```
-//! CALL is `[ABI:]NR[@ARG][*COUNT]`, CALL6 `[ABI:]NR(HEX,HEX,...)`, a RULE `[ABI:]NR[@ARG]=ACTION`. The libraries below make calls of their own, which
+//! CALL is `[ABI:]NR[@ARG][*COUNT]`, CALL6 `[ABI:]NR(HEX,HEX,...)`, CALLS `[ABI:]NR(HEX,HEX+,&HEX,...)[*COUNT]`, a RULE `[ABI:]NR[@ARG]=ACTION`. The libraries below make calls of their own, which
 //! are not counted: to be compared for equality, take numbers that they never use (`getsid`, `times`, ...).
 //! The scenarios down to `dispatch` end with a line of JSON: what was issued, and what our own filters made of it.
 
+mod args;
 mod clock;
 mod die;
 mod dispatch;
@@ -81,6 +83,9 @@ fn run(args: &[String]) -> Result<()> {
     }
     if scenario == "wants" {
         return wants::run(args);
+    }
+    if scenario == "args" {
+        return args::run(args);
     }
     if scenario == "hold" {
         return stack::hold(args);
