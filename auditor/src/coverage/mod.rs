@@ -1,22 +1,52 @@
-//! How much of what a workload needs has been seen.
+//! How much of what a workload needs has been seen, and what that says about its next start.
 
-use std::collections::BTreeMap;
+mod estimate;
+mod limit;
 
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use self::estimate::{Chance, Estimate};
+pub use self::limit::upper_limit;
 use crate::syscall::{Abi, SyscallNr};
 
-/// In how many starts each call was made.
+/// In how many starts each call was made, and in which of them the rare ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Incidence {
     /// Starts.
     pub starts: u32,
-    /// By call; 1 at least.
-    pub calls: BTreeMap<(Abi, SyscallNr), u32>,
+    /// By call. One that no start made has no entry.
+    pub calls: BTreeMap<(Abi, SyscallNr), Made>,
+}
+
+/// By which starts a call was made. The number of a start is its place among those that were added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Made {
+    /// By how many; 1 at least.
+    pub starts: u32,
+    /// The first of them.
+    pub first: u32,
+    /// The second of them.
+    pub second: Option<u32>,
 }
 
 impl Incidence {
-    /// Takes one more start, with the calls that it made.
+    /// Takes one more start, with the calls that it made. A call that is named twice counts once.
     pub fn add(&mut self, calls: impl IntoIterator<Item = (Abi, SyscallNr)>) {
+        let start = self.starts;
         self.starts += 1;
-        calls.into_iter().for_each(|key| *self.calls.entry(key).or_default() += 1);
+        for key in calls.into_iter().collect::<BTreeSet<_>>() {
+            let made = self.calls.entry(key).or_insert(Made { starts: 0, first: start, second: None });
+            made.starts += 1;
+            if made.starts == 2 {
+                made.second = Some(start);
+            }
+        }
+    }
+
+    /// Leaves out calls that are there whether a start made them or not.
+    #[must_use]
+    pub fn without(mut self, is_given: impl Fn(Abi, SyscallNr) -> bool) -> Self {
+        self.calls.retain(|(abi, nr), _| !is_given(*abi, *nr));
+        self
     }
 }

@@ -144,12 +144,15 @@ impl Evidence {
         total
     }
 
-    /// In how many of them each call reached the kernel.
+    /// In how many of the whole ones the program made each call.
+    ///
+    /// What the runtime calls on the way to the program is left out: when it calls what is its own matter, and a
+    /// suggestion has what it needs.
     #[must_use]
     pub fn incidence(&self) -> Incidence {
         let mut incidence = Incidence::default();
-        for start in self.counted() {
-            incidence.add(start.calls.iter().filter(|(_, seen)| used(start, seen)).map(|(key, _)| *key));
+        for start in self.counted().filter(|start| start.is_whole()) {
+            incidence.add(start.made());
         }
         incidence
     }
@@ -197,7 +200,21 @@ pub fn keep(starts: &mut Vec<Start>, newest: usize) {
     starts.reverse();
 }
 
-/// The call reached the kernel on the container's own account.
-fn used(start: &Start, seen: &Seen) -> bool {
-    crate::audit::is_used(&seen.tally, start.confined)
+impl Start {
+    /// It says what a start makes: it was counted from its first call, nothing was lost, and the program was run. One
+    /// that still runs says what it has made so far.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.from_first_call && self.lost == 0 && self.made().next().is_some()
+    }
+
+    /// The calls of the program that reached the kernel.
+    pub fn made(&self) -> impl Iterator<Item = (Abi, SyscallNr)> + '_ {
+        let of_program = |seen: &Seen| {
+            let mut tally = seen.tally;
+            tally.calls = tally.calls.saturating_sub(tally.runtime_calls);
+            crate::audit::is_used(&tally, self.confined)
+        };
+        self.calls.iter().filter(move |(_, seen)| of_program(seen)).map(|(key, _)| *key)
+    }
 }
