@@ -9,8 +9,15 @@ use std::process::Command;
 use auditor::config::{self, Config, Settings};
 use auditor::metrics::ALL;
 
-const DOCUMENTS: [&str; 6] =
-    ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "dashboards/README.md", "docs/metrics.md", "docs/traps.md"];
+const DOCUMENTS: [&str; 7] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "dashboards/README.md",
+    "docs/coverage.md",
+    "docs/metrics.md",
+    "docs/traps.md",
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -89,7 +96,7 @@ fn every_file_and_test_that_is_named_exists() {
             assert!(base.join(link).exists(), "{document}: link to {link}");
         }
     }
-    for document in ["README.md", "ARCHITECTURE.md", "docs/traps.md"] {
+    for document in ["README.md", "ARCHITECTURE.md", "docs/coverage.md", "docs/traps.md"] {
         let spans = code(&read(document));
         let places = ["auditor", "auditor-ebpf", "xtask", "tests", "dashboards", "packaging", "docs"];
         let words = spans.iter().flat_map(|span| span.split_whitespace());

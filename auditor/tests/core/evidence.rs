@@ -85,6 +85,32 @@ fn kept(starts: &[Start], newest: usize) -> Vec<Start> {
 }
 
 #[test]
+fn only_whole_starts_and_the_calls_of_their_programs_say_what_a_start_makes() {
+    let nr = |number| (Abi::X86_64, SyscallNr(number));
+    let tally = |calls, runtime_calls| Tally { calls, runtime_calls, ..Tally::default() };
+    let made =
+        |calls: &[(i32, Tally)]| Counters { tallies: calls.iter().map(|(at, tally)| (nr(*at), *tally)).collect() };
+    let whole = start(1, &made(&[(1, tally(1, 0)), (2, tally(3, 3)), (3, tally(3, 2))]));
+    let others = [
+        Start { from_first_call: false, ..whole.clone() },
+        Start { lost: 1, ..whole.clone() },
+        Start { excluded: true, ..whole.clone() },
+        // The runtime failed before it came to the program.
+        start(2, &made(&[(2, tally(3, 3))])),
+        // What was refused was not made.
+        start(3, &made(&[(4, Tally { denials: Denials { errno: 1, ..Denials::default() }, ..Tally::default() })])),
+    ];
+    for other in others {
+        let incidence = evidence(&[whole.clone(), other]).incidence();
+        assert_eq!(incidence.starts, 1);
+        assert_eq!(incidence.calls.into_keys().collect::<Vec<_>>(), [nr(1), nr(3)]);
+    }
+    let unconfined = Tally { unfiltered_calls: 1, ..Tally::default() };
+    let free = Start { confined: Some(false), ..start(1, &made(&[(5, unconfined)])) };
+    assert_eq!(evidence(&[free]).incidence().starts, 1);
+}
+
+#[test]
 fn what_cannot_be_is_no_evidence() {
     let good = serde_json::to_value(evidence(&[start(1, &Counters::default())])).unwrap();
     assert!(serde_json::from_value::<Evidence>(good.clone()).is_ok());
