@@ -8,6 +8,7 @@ mod repo;
 mod setup;
 mod supervise;
 mod test;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -50,6 +51,11 @@ enum Task {
         #[arg(long)]
         full: bool,
     },
+    /// Boot Debian machines with other kernels in qemu, and test the kernel half and the daemon in them (as root).
+    Vm {
+        /// Series of Debian's kernels, for example 6.1; all that are known when none is named.
+        kernels: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -70,5 +76,6 @@ fn run(task: Task) -> Result<()> {
         Task::Bench { what } => bench::run(what),
         Task::Demo => demo::run(),
         Task::Test { full } => test::run(full),
+        Task::Vm { kernels } => vm::run(&kernels),
     }
 }

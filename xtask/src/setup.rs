@@ -24,6 +24,8 @@ pub enum Group {
     Prometheus,
     /// What the measurements compare with.
     Bench,
+    /// An emulator, and what its disks are made of.
+    Vm,
 }
 
 /// A Debian package, and the program that makes it needless where it came by another way.
@@ -69,6 +71,11 @@ impl Group {
             ],
             Self::Prometheus => &[("prometheus", Some("promtool"))],
             Self::Bench => &[("bpftrace", Some("bpftrace")), ("strace", Some("strace"))],
+            Self::Vm => &[
+                ("qemu-system-x86", Some("qemu-system-x86_64")),
+                ("e2fsprogs", Some("mkfs.ext4")),
+                ("debootstrap", Some("debootstrap")),
+            ],
         }
     }
 }
