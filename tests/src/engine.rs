@@ -132,6 +132,11 @@ impl Engine {
         Ok(stdout)
     }
 
+    /// Whether it has an image of this tag.
+    pub fn has_image(&self, tag: &str) -> Result<bool> {
+        Ok(self.output(["image", "inspect", tag])?.status.success())
+    }
+
     /// Makes an image of a directory tree.
     pub fn import_image(&self, tree: &Path, tag: &str) -> Result<()> {
         let mut pack = Command::new("tar");

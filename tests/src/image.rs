@@ -53,12 +53,16 @@ pub fn busybox_tree(engine: &Engine) -> Result<tempfile::TempDir> {
 /// Gives an engine the large image, unless it has it. The first time on a machine takes minutes; the tree is kept in
 /// `target/`.
 pub fn import_debian(engine: &Engine) -> Result<()> {
-    if engine.output(["image", "inspect", DEBIAN])?.status.success() {
+    if engine.has_image(DEBIAN)? {
         return Ok(());
     }
-    let tree = debian_tree()?;
-    add_groundtruth(&tree)?;
-    engine.import_image(&tree, DEBIAN)
+    import_tree(engine, &debian_tree()?, DEBIAN)
+}
+
+/// Makes an image of a tree, and `/groundtruth`.
+pub fn import_tree(engine: &Engine, tree: &Path, tag: &str) -> Result<()> {
+    add_groundtruth(tree)?;
+    engine.import_image(tree, tag)
 }
 
 fn add_groundtruth(tree: &Path) -> Result<()> {
@@ -83,17 +87,59 @@ fn debian_tree() -> Result<PathBuf> {
     let mut command = Command::new("unshare");
     command.args(["--mount", "--propagation=private", "debootstrap", "--variant=minbase"]);
     command.arg(format!("--include={}", PACKAGES.join(","))).arg(&suite).arg(raw.path()).arg(&mirror);
-    let output = command.stdin(Stdio::null()).output().context("running debootstrap; run `cargo xtask setup`")?;
-    if !output.status.success() {
-        let log = String::from_utf8_lossy(&output.stdout);
-        let end: Vec<_> = log.lines().rev().take(10).collect();
-        bail!("debootstrap: {}: {}", output.status, end.into_iter().rev().collect::<Vec<_>>().join("\n"));
+    run(&mut command).context("debootstrap; run `cargo xtask setup`")?;
+    finish(raw, &tree)?;
+    Ok(tree)
+}
+
+/// The tree of [`DEBIAN`] with more packages, installed by its own apt, each service stopped.
+pub fn debian_tree_with(packages: &[&str]) -> Result<PathBuf> {
+    let base = debian_tree()?;
+    let dir = base.parent().context("the trees' directory")?;
+    let tree = dir.join(format!("more-{}", packages.join("-")));
+    if tree.is_dir() {
+        return Ok(tree);
     }
-    for waste in ["var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale", "usr/share/man"] {
+    let raw = tempfile::tempdir_in(dir).context("making a tree for an image")?;
+    eprintln!("making a Debian tree with {} (once, some minutes)", packages.join(", "));
+    run(Command::new("cp").args(["--archive", "--reflink=auto", "--no-target-directory"]).arg(&base).arg(raw.path()))?;
+    let at = |path: &str| raw.path().join(path);
+    fs::copy("/etc/resolv.conf", at("etc/resolv.conf")).context("copying /etc/resolv.conf")?;
+    fs::write(at("usr/sbin/policy-rc.d"), "#!/bin/sh\nexit 101\n").context("writing policy-rc.d")?;
+    fs::set_permissions(at("usr/sbin/policy-rc.d"), fs::Permissions::from_mode(0o755))?;
+    // Java's packages want to put links there.
+    fs::create_dir_all(at("usr/share/man/man1")).context("making a tree for an image")?;
+    // In namespaces of their own, all that the packages' scripts start and mount ends with them.
+    let install = "mount -t proc proc \"$0/proc\" && export DEBIAN_FRONTEND=noninteractive && \
+                   chroot \"$0\" apt-get update -qq && \
+                   exec chroot \"$0\" apt-get install --yes -qq --no-install-recommends \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation=private", "--pid", "--fork", "--kill-child", "sh", "-c", install]);
+    run(command.arg(raw.path()).args(packages))?;
+    fs::remove_file(at("usr/sbin/policy-rc.d")).context("removing policy-rc.d")?;
+    finish(raw, &tree)?;
+    Ok(tree)
+}
+
+/// Takes out of a tree what no program needs, and gives it its name.
+fn finish(raw: tempfile::TempDir, tree: &Path) -> Result<()> {
+    for waste in ["var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale", "usr/share/man"] {
         _ = fs::remove_dir_all(raw.path().join(waste));
     }
-    fs::rename(raw.keep(), &tree).context("naming a finished tree")?;
-    Ok(tree)
+    fs::rename(raw.keep(), tree).context("naming a finished tree")
+}
+
+/// Runs a program to its end; where it fails, the last lines of what it wrote say why.
+fn run(command: &mut Command) -> Result<()> {
+    let name = command.get_program().display().to_string();
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("running {name}"))?;
+    if !output.status.success() {
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text);
+        let end: Vec<_> = text.lines().rev().take(10).collect();
+        bail!("{name}: {}: {}", output.status, end.into_iter().rev().collect::<Vec<_>>().join("\n"));
+    }
+    Ok(())
 }
 
 /// The Debian release that this machine runs.

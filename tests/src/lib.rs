@@ -7,6 +7,7 @@ use std::path::Path;
 pub mod auditord;
 pub mod bundle;
 pub mod cage;
+pub mod corpus;
 pub mod counting;
 pub mod engine;
 pub mod fate;

@@ -3,6 +3,7 @@
 mod bench;
 mod build_ebpf;
 mod cgroups;
+mod corpus;
 mod demo;
 mod repo;
 mod setup;
@@ -45,6 +46,15 @@ enum Task {
     },
     /// Show what the auditor does, with a private container engine (as root; installs what is missing).
     Demo,
+    /// Record real programs, and run them under what is suggested (as root; installs what is missing).
+    Corpus {
+        /// Only the programs of the small image.
+        #[arg(long, conflicts_with = "programs")]
+        short: bool,
+        /// Only these programs; all of them when none is named, and docs/corpus.md is written then.
+        #[arg(value_name = "PROGRAM")]
+        programs: Vec<String>,
+    },
     /// Check formatting, lints and the kernel half, and run all tests (as root; installs what is missing).
     Test {
         /// Also rebuild the kernel half from nothing, and test the daemon as it is shipped.
@@ -75,6 +85,7 @@ fn run(task: Task) -> Result<()> {
         Task::BuildEbpf { check: true } => build_ebpf::check(),
         Task::Bench { what } => bench::run(what),
         Task::Demo => demo::run(),
+        Task::Corpus { short, programs } => corpus::run(short, &programs),
         Task::Test { full } => test::run(full),
         Task::Vm { kernels } => vm::run(&kernels),
     }

@@ -1,0 +1,196 @@
+//! `docs/corpus.md`: what became of all programs, as the command writes it and a test reads it.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+
+use super::trial::{Outcome, list};
+use crate::engine::Engine;
+
+/// The heads of the two tables.
+pub const HEADS: [&str; 2] = [
+    "| program | version | starts under it | refused in the first half | second half | calls allowed |",
+    "| program | calls that strace saw | of these not counted | counted, and not in strace's table |",
+];
+
+/// What stands above the tables.
+const INTRODUCTION: &str = "\
+# The corpus
+
+Written by `cargo xtask corpus`; do not edit. It makes an image of Debian's own packages, starts a private container
+engine and the daemon, and does this for each program:
+
+1. Record: one half of its work in a container under the engine's default profile, several starts. The work is what one
+   would call a fair trial of the program; all of it is in `tests/corpus`.
+2. `auditor suggest`.
+3. Run the same half again in new containers under the suggestion. Nothing may be refused that was not refused before:
+   otherwise the command fails.
+4. Run the second half, which uses other features, under the suggestion. What it needs and the trial did not show is
+   refused. Under the engine's default profile it works, or the command fails.
+5. Run the first half under `strace -f -c`, in a container that is counted as well.
+
+";
+
+/// Where it was run.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Debian's release.
+    release: String,
+    /// The kernel's.
+    kernel: String,
+    /// The engine, and the runtime.
+    engine: String,
+}
+
+impl Place {
+    /// This machine, and this engine.
+    pub fn of(engine: &Engine) -> Result<Self> {
+        let read = |file: &str| std::fs::read_to_string(file).with_context(|| format!("reading {file}"));
+        let version = engine.client(["version", "--format", "{{json .Server}}"])?;
+        let version: serde_json::Value = serde_json::from_str(&version).context("parsing docker version")?;
+        let parts = version["Components"].as_array().into_iter().flatten();
+        let parts = parts.filter(|part| part["Name"] != "docker-init" && part["Name"] != "containerd");
+        let name = |part: &serde_json::Value| {
+            let text = |key: &str| part[key].as_str().unwrap_or("unknown").to_owned();
+            format!("{} {}", text("Name"), text("Version"))
+        };
+        Ok(Self {
+            release: read("/etc/debian_version")?.trim().to_owned(),
+            kernel: read("/proc/sys/kernel/osrelease")?.trim().to_owned(),
+            engine: parts.map(name).collect::<Vec<_>>().join(", "),
+        })
+    }
+}
+
+/// Where the document is.
+#[must_use]
+pub fn path() -> PathBuf {
+    crate::root().join("docs/corpus.md")
+}
+
+/// One program in a line.
+#[must_use]
+pub fn summary(outcome: &Outcome) -> String {
+    format!(
+        "{}: {} of {} starts worked, {} calls instead of {}; second half: {} of {} worked{}",
+        outcome.program.name,
+        outcome.first.worked,
+        outcome.first.starts,
+        outcome.after.len(),
+        outcome.before.len(),
+        outcome.second.worked,
+        outcome.second.starts,
+        if outcome.second.calls.is_empty() {
+            String::new()
+        } else {
+            format!(", refused {}", list(&outcome.second.calls))
+        },
+    )
+}
+
+/// The whole document.
+#[must_use]
+pub fn render(place: &Place, outcomes: &[Outcome]) -> String {
+    let mut text = INTRODUCTION.to_owned();
+    _ = writeln!(
+        text,
+        "This run: Debian {}, Linux {}, {}; {} programs, {} recorded starts of each.\n",
+        place.release,
+        place.kernel,
+        place.engine,
+        outcomes.len(),
+        outcomes.first().map_or(0, |outcome| outcome.recorded),
+    );
+    headline(&mut text, outcomes);
+    text.push_str("## Under the suggestion\n\n");
+    open_table(&mut text, HEADS[0]);
+    for outcome in outcomes {
+        let (first, second) = (&outcome.first, &outcome.second);
+        _ = writeln!(
+            text,
+            "| {} | {} | {} of {} | {} | {} of {} starts worked | {} instead of {} |",
+            outcome.program.name,
+            outcome.version,
+            first.worked,
+            first.starts,
+            or_none(list(&first.calls)),
+            second.worked,
+            second.starts,
+            outcome.after.len(),
+            outcome.before.len(),
+        );
+    }
+    text.push_str(
+        "\nThe last column counts calls that are allowed, always or for some arguments. `uretprobe` and `uprobe` are not \
+         among them.\n\n## What the second half needed\n\nCalls that it makes under the engine's default profile and \
+         that the suggestion has not, and of these the ones that were asked for and refused under it. Where the first \
+         of them stops the program, it does not ask for the others.\n\n| program | not in the suggestion | refused |\n\
+         |---|---|---|\n",
+    );
+    for outcome in outcomes {
+        let refused = or_none(list(&outcome.second.calls));
+        _ = writeln!(text, "| {} | {} | {refused} |", outcome.program.name, or_none(list(&outcome.beyond)));
+    }
+    text.push_str("\n## Against strace\n\n");
+    open_table(&mut text, HEADS[1]);
+    for outcome in outcomes {
+        let name = outcome.program.name;
+        _ = match &outcome.strace {
+            None => writeln!(text, "| {name} | no strace in this image | | |"),
+            Some(strace) => writeln!(
+                text,
+                "| {name} | {} | {} | {} |",
+                strace.traced,
+                or_none(strace.missed.join(", ")),
+                or_none(list(&outcome.untraced))
+            ),
+        };
+    }
+    text.push_str(
+        "\nThe second column: called less often, by the daemon's count of the same container, than strace says. The \
+         third: of all recorded starts, what strace's one start does not show. Those are the runtime's own calls between \
+         the filter and the program, which no tracer inside the container can see and which the container cannot start \
+         without; calls that do not return (`exit`, `exit_group`), which `-c` leaves out; and calls that some starts make \
+         and others do not.\n",
+    );
+    text
+}
+
+fn headline(text: &mut String, outcomes: &[Outcome]) {
+    let sum = |number: &dyn Fn(&Outcome) -> usize| outcomes.iter().map(number).sum::<usize>();
+    let count = outcomes.len().max(1);
+    let (starts, worked) =
+        (sum(&|outcome| outcome.first.starts as usize), sum(&|outcome| outcome.first.worked as usize));
+    let new = sum(&|outcome| outcome.first.calls.len());
+    _ = writeln!(
+        text,
+        "- First half: {worked} of {starts} starts under a suggestion did their work; {new} calls were refused that were \
+         not refused before.",
+    );
+    let (starts, worked) =
+        (sum(&|outcome| outcome.second.starts as usize), sum(&|outcome| outcome.second.worked as usize));
+    let refused = sum(&|outcome| outcome.second.refused as usize);
+    _ = writeln!(
+        text,
+        "- Second half: {worked} of {starts} starts did their work, {refused} asked for a call that was refused."
+    );
+    _ = writeln!(
+        text,
+        "- Calls allowed: {} instead of {}, on average.",
+        sum(&|outcome| outcome.after.len()) / count,
+        sum(&|outcome| outcome.before.len()) / count,
+    );
+    let traced = outcomes.iter().filter_map(|outcome| outcome.strace.as_ref());
+    let missed: usize = traced.map(|strace| strace.missed.len()).sum();
+    _ = writeln!(text, "- Calls that strace saw and were not counted: {missed}.\n");
+}
+
+fn open_table(text: &mut String, head: &str) {
+    let columns = head.matches('|').count() - 1;
+    _ = writeln!(text, "{head}\n|{}", "---|".repeat(columns));
+}
+
+fn or_none(names: String) -> String {
+    if names.is_empty() { "none".to_owned() } else { names }
+}

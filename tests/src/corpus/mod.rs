@@ -1,0 +1,116 @@
+//! The corpus: real programs, each with work of its own in two halves, and what a suggestion does for them.
+//!
+//! The first half is what a user would call a fair trial; a suggestion is made from it. The second half uses other
+//! features of the same program: what it needs beyond the first shows what a trial does not.
+
+use std::fmt::Write as _;
+
+pub mod document;
+pub mod image;
+pub mod run;
+pub mod strace;
+pub mod tour;
+pub mod trial;
+
+/// A program, and its work.
+#[derive(Debug, Clone, Copy)]
+pub struct Program {
+    /// Its name here.
+    pub name: &'static str,
+    /// The Debian package that its version is told of.
+    pub package: &'static str,
+    /// Which image has it.
+    pub room: Room,
+    /// Shell functions: `first` and `second`, and around either of them `begin` and `end`.
+    script: &'static str,
+}
+
+/// Which image has a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// [`crate::image::BUSYBOX`]. There is no strace in it.
+    Busybox,
+    /// [`crate::image::DEBIAN`], and the large one too.
+    Small,
+    /// [`image::CORPUS`] alone.
+    Large,
+}
+
+/// A half of the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Half {
+    /// What the suggestion is made from.
+    First,
+    /// Other features.
+    Second,
+}
+
+impl Half {
+    /// The name of its function in the scripts.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Second => "second",
+        }
+    }
+}
+
+macro_rules! programs {
+    ($($room:ident { $($name:literal $package:literal),* $(,)? })*) => {
+        /// All programs.
+        pub const PROGRAMS: &[Program] = &[$($(Program {
+            name: $name,
+            package: $package,
+            room: Room::$room,
+            script: include_str!(concat!("../../corpus/", $name, ".sh")),
+        }),*),*];
+    };
+}
+
+programs! {
+    Busybox {
+        "busybox" "busybox-static",
+    }
+    Small {
+        "shell" "coreutils",
+        "nginx" "nginx",
+        "redis" "redis-server",
+        "postgresql" "postgresql",
+        "python3" "python3-minimal",
+    }
+    Large {
+        "apache2" "apache2",
+        "haproxy" "haproxy",
+        "memcached" "memcached",
+        "mariadb" "mariadb-server",
+        "sqlite3" "sqlite3",
+        "rabbitmq" "rabbitmq-server",
+        "nodejs" "nodejs",
+        "openjdk" "default-jdk-headless",
+        "php" "php-cli",
+        "ruby" "ruby",
+        "openssh" "openssh-server",
+        "dovecot" "dovecot-core",
+        "postfix" "postfix",
+        "gcc" "gcc",
+        "git" "git",
+    }
+}
+
+impl Program {
+    /// The one of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        PROGRAMS.iter().find(|program| program.name == name)
+    }
+
+    /// The command line of a half, for a container.
+    #[must_use]
+    pub fn line(&self, half: Half) -> Vec<String> {
+        let mut script = "begin() { :; }\nend() { :; }\n".to_owned();
+        script.push_str(self.script);
+        _ = write!(script, "begin\n{}\nend\n", half.as_str());
+        ["/bin/sh", "-e", "-c", &script, self.name].map(str::to_owned).to_vec()
+    }
+}
