@@ -17,7 +17,8 @@ first() {
     for i in $(seq 60); do busybox wget -q -O - http://127.0.0.1/ | grep -c Apache >/dev/null; done
     ! busybox wget -q -O - http://127.0.0.1/missing
     busybox wget -q -O - http://127.0.0.1/icons/ | wc -c || echo "no list of icons"
-    kill -USR1 $server && sleep 0.5
+    kill -USR1 $server
+    sleep 0.5
     busybox wget -q -O - http://127.0.0.1/ | grep -c Apache
 }
 
@@ -26,11 +27,14 @@ second() {
     busybox wget -q -O - --header 'Accept-Encoding: gzip' http://127.0.0.1/ | wc -c
     busybox wget -q -O - --header 'Range: bytes=10-19' http://127.0.0.1/ | wc -c
     busybox wget -q -O - http://127.0.0.1/server-status | grep -c Apache
-    apache2 -t && apache2 -S | wc -l
-    kill -HUP $server && sleep 0.5
+    apache2 -t
+    apache2 -S | wc -l
+    kill -HUP $server
+    sleep 0.5
     busybox wget -q -O - http://127.0.0.1/ | grep -c Apache
 }
 
 end() {
-    kill -WINCH $server && wait $server
+    kill -WINCH $server
+    wait $server
 }

@@ -1,19 +1,28 @@
 # Busybox alone: its shell and the usual commands.
 begin() {
-    rm -rf /tmp/a && mkdir -p /tmp/a/b && cd /tmp/a
+    rm -rf /tmp/a
+    mkdir -p /tmp/a/b
+    cd /tmp/a
 }
 
 first() {
-    echo hello >one && cp one two && mv two b/three && ln -s one four
+    echo hello >one
+    cp one two
+    mv two b/three
+    ln -s one four
     ls -lR / >list 2>/dev/null
     grep -c busybox list
     sort list | uniq | wc -l
-    tar -cf all.tar . && gzip all.tar
+    tar -cf all.tar .
+    gzip all.tar
     sed -n 1,3p list
     awk '{ n += NF } END { print n }' list
     find . -type f -exec md5sum {} +
     chmod 600 one
-    date && id && uname -a && df /
+    date
+    id
+    uname -a
+    df /
     sleep 0.1
 }
 
@@ -25,12 +34,13 @@ second() {
     ln /tmp/a /tmp/never || echo "no second name for a directory"
     dd if=/dev/zero of=zeroes bs=4096 count=16 2>/dev/null
     truncate -s 100 zeroes
-    touch -d 2020-01-01 zeroes && stat zeroes
+    touch -d 2020-01-01 zeroes
+    stat zeroes
     chown 1000:1000 zeroes
     httpd -p 127.0.0.1:8080 -h /tmp/a
     wget -q -O - http://127.0.0.1:8080/zeroes | wc -c
     timeout 1 sleep 0.1
-    nice -n 1 true
+    renice 1 $$
 }
 
 end() {

@@ -19,7 +19,8 @@ imap() {
 begin() {
     id reader >/dev/null 2>&1 || useradd -m reader
     rm -rf /home/reader/Maildir /tmp/backup
-    echo 'reader:{PLAIN}secret' >/etc/dovecot/users && chmod 644 /etc/dovecot/users
+    echo 'reader:{PLAIN}secret' >/etc/dovecot/users
+    chmod 644 /etc/dovecot/users
     cat >/etc/dovecot/dovecot.conf <<'EOF'
 protocols = imap
 ssl = no
@@ -57,12 +58,15 @@ second() {
 Text' 'select inbox' 'store 1 +flags (\Deleted)' 'expunge' 'idle|done' | grep -c EXPUNGE
     imap 'rename kept old' 'subscribe old' 'lsub "" *' 'delete old' | grep -c OK
     doveadm search -u reader all | wc -l
-    doveadm who && doveadm mailbox status -u reader messages INBOX
+    doveadm who
+    doveadm mailbox status -u reader messages INBOX
     doveadm backup -u reader maildir:/tmp/backup
-    doveadm reload && sleep 0.5
+    doveadm reload
+    sleep 0.5
     imap noop | grep -c 'OK NOOP'
 }
 
 end() {
-    doveadm stop && wait $server
+    doveadm stop
+    wait $server
 }

@@ -1,6 +1,8 @@
 # The C compiler and make; then libraries, parallel builds and whole-program optimisation.
 begin() {
-    rm -rf /tmp/c && mkdir /tmp/c && cd /tmp/c
+    rm -rf /tmp/c
+    mkdir /tmp/c
+    cd /tmp/c
     for i in 1 2 3 4 5 6; do
         printf '#include <stdio.h>\n#include <string.h>\nint f%s(int n) { char b[64]; memset(b, n, 64); return printf("%%d %%d\\n", %s, b[1]); }\n' $i $i >f$i.c
     done
@@ -10,20 +12,35 @@ begin() {
 }
 
 first() {
-    for i in 1 2; do make clean && make && ./program; done
-    echo 'int main(void) { return undefined(); }' >wrong.c && ! gcc -Werror wrong.c
+    for i in 1 2; do make clean; make; ./program; done
+    echo 'int main(void) { return undefined(); }' >wrong.c
+    ! gcc -Werror wrong.c
 }
 
 second() {
-    make clean && make -j3 && ./program
-    gcc -g -pipe -O0 -fPIC -shared -o libf.so f1.c f2.c f3.c && gcc -o linked main.c -L. -lf f4.c f5.c f6.c && LD_LIBRARY_PATH=. ./linked
-    ar rcs libf.a f1.o f2.o f3.o && ranlib libf.a && gcc -static -o static main.c f4.c f5.c f6.c libf.a && ./static
-    gcc -O2 -flto -o whole main.c f[1-6].c && ./whole
-    gcc -E main.c | wc -l && gcc -S -o - f1.c | wc -l
-    strip whole && objdump -d whole | wc -l && nm static | wc -l && readelf -a linked | wc -l
-    touch f1.c && make
+    make clean
+    make -j3
+    ./program
+    gcc -g -pipe -O0 -fPIC -shared -o libf.so f1.c f2.c f3.c
+    gcc -o linked main.c -L. -lf f4.c f5.c f6.c
+    LD_LIBRARY_PATH=. ./linked
+    ar rcs libf.a f1.o f2.o f3.o
+    ranlib libf.a
+    gcc -static -o static main.c f4.c f5.c f6.c libf.a
+    ./static
+    gcc -O2 -flto -o whole main.c f[1-6].c
+    ./whole
+    gcc -E main.c | wc -l
+    gcc -S -o - f1.c | wc -l
+    strip whole
+    objdump -d whole | wc -l
+    nm static | wc -l
+    readelf -a linked | wc -l
+    touch f1.c
+    make
 }
 
 end() {
-    cd / && rm -rf /tmp/c
+    cd /
+    rm -rf /tmp/c
 }

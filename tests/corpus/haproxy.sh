@@ -1,6 +1,7 @@
 # HAProxy between two web servers; then reloaded, asked for its state, and with one of the two gone.
 begin() {
-    mkdir -p /run/haproxy /tmp/web && echo hello >/tmp/web/index.html
+    mkdir -p /run/haproxy /tmp/web
+    echo hello >/tmp/web/index.html
     cat >/tmp/haproxy.cfg <<'EOF'
 global
     user haproxy
@@ -56,9 +57,11 @@ second() {
         perl -MIO::Socket::UNIX -e '$s = IO::Socket::UNIX->new("/run/haproxy/admin.sock"); print $s "show info\n"; print <$s>' | grep -c Name
     busybox wget -q -O - http://127.0.0.1/stats | grep -c servers
     busybox wget -q -O - --header 'Accept-Encoding: gzip' http://127.0.0.1/ | wc -c
-    kill -USR2 $proxy && sleep 1
+    kill -USR2 $proxy
+    sleep 1
     busybox wget -q -O - http://127.0.0.1/ | grep -c hello
-    kill $two && sleep 0.8
+    kill $two
+    sleep 0.8
     for i in $(seq 10); do busybox wget -q -O - http://127.0.0.1/ | grep -c hello >/dev/null; done
 }
 

@@ -23,8 +23,11 @@ second() {
         create or replace table shop.i (a int, b text) engine=myisam; create or replace table shop.n (a int, b text)'
     for table in m i n; do mariadb shop -e "insert into $table select seq, repeat('x', 500) from seq_1_to_2000"; done
     mariadb shop -e 'alter table n add column c int, add index (a); optimize table n; repair table i; truncate table m'
-    rm -f /tmp/out.txt && mariadb shop -e "select a from n into outfile '/tmp/out.txt'; load data infile '/tmp/out.txt' into table m (a)"
-    mariadb-dump shop >/tmp/shop.sql && mariadb -e 'create database if not exists again' && mariadb again </tmp/shop.sql
+    rm -f /tmp/out.txt
+    mariadb shop -e "select a from n into outfile '/tmp/out.txt'; load data infile '/tmp/out.txt' into table m (a)"
+    mariadb-dump shop >/tmp/shop.sql
+    mariadb -e 'create database if not exists again'
+    mariadb again </tmp/shop.sql
     mariadb shop -e 'set max_heap_table_size = 16384, tmp_table_size = 16384; select b, count(*) from (select concat(b, a) b from n) s group by b order by 2 desc limit 1' | wc -l
     mariadb -e "create or replace user reader@localhost identified by 'secret'; grant select on shop.* to reader@localhost; flush logs; show engine innodb status" | wc -l
     mariadb -ureader -psecret -h127.0.0.1 shop -e 'select count(*) from n' | grep -x 2000
@@ -32,5 +35,6 @@ second() {
 }
 
 end() {
-    mariadb-admin shutdown && wait $server
+    mariadb-admin shutdown
+    wait $server
 }

@@ -26,7 +26,8 @@ first() {
 }
 
 second() {
-    touch /tmp/extra && chown nobody /tmp/extra
+    touch /tmp/extra
+    chown nobody /tmp/extra
     memcached -u nobody -s /tmp/cache.sock -a 777 -m 8 -t 2 -o ext_path=/tmp/extra:64m,ext_item_age=1,ext_item_size=512 &
     other=$!
     until ask /tmp/cache.sock version | grep -c VERSION; do sleep 0.1; done

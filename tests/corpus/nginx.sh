@@ -1,6 +1,8 @@
 # nginx as a web server; then as a proxy that compresses and caches.
 begin() {
-    rm -rf /var/cache/proxied && mkdir -p /var/cache/proxied && chown www-data /var/cache/proxied
+    rm -rf /var/cache/proxied
+    mkdir -p /var/cache/proxied
+    chown www-data /var/cache/proxied
     rm -f /etc/nginx/sites-enabled/default
     cat >/etc/nginx/conf.d/proxy.conf <<'EOF'
 server {
@@ -25,7 +27,8 @@ EOF
 first() {
     for i in $(seq 60); do busybox wget -q -O - http://127.0.0.1/ | grep -c nginx >/dev/null; done
     ! busybox wget -q -O - http://127.0.0.1/missing
-    kill -HUP $server && sleep 0.5
+    kill -HUP $server
+    sleep 0.5
     busybox wget -q -O - http://127.0.0.1/ | grep -c nginx
 }
 
@@ -34,10 +37,15 @@ second() {
     busybox wget -q -O - --header 'Accept-Encoding: gzip' http://127.0.0.1:81/ | wc -c
     busybox wget -q -O - http://127.0.0.1:81/list/ | grep -c perl
     busybox wget -q -O - --post-data 'a=b' http://127.0.0.1:81/ || echo "no POST to a file"
-    mv /var/log/nginx/access.log /var/log/nginx/access.log.1 && kill -USR1 $server && sleep 0.3
-    busybox wget -q -O /dev/null http://127.0.0.1:81/ && sleep 0.2 && test -s /var/log/nginx/access.log
+    mv /var/log/nginx/access.log /var/log/nginx/access.log.1
+    kill -USR1 $server
+    sleep 0.3
+    busybox wget -q -O /dev/null http://127.0.0.1:81/
+    sleep 0.2
+    test -s /var/log/nginx/access.log
 }
 
 end() {
-    kill -QUIT $server && wait $server
+    kill -QUIT $server
+    wait $server
 }

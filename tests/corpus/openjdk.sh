@@ -1,6 +1,8 @@
 # The Java compiler and a small server; then mapped files, child processes, datagrams, and another collector.
 begin() {
-    rm -rf /tmp/java && mkdir /tmp/java && cd /tmp/java
+    rm -rf /tmp/java
+    mkdir /tmp/java
+    cd /tmp/java
 }
 
 first() {
@@ -88,5 +90,6 @@ EOF
     javac More.java
     java -XX:+UseZGC -Xmx256m More
     java -version
-    jar -cf more.jar More.class && java -Xshare:off -XX:+UseSerialGC -cp more.jar More
+    jar -cf more.jar More.class
+    java -Xshare:off -XX:+UseSerialGC -cp more.jar More
 }

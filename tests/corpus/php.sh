@@ -1,6 +1,8 @@
 # PHP's own web server with pages and files; then sessions, child processes, sockets and locks.
 begin() {
-    rm -rf /tmp/php && mkdir -p /tmp/php && cd /tmp/php
+    rm -rf /tmp/php
+    mkdir -p /tmp/php
+    cd /tmp/php
     cat >index.php <<'EOF'
 <?php
 switch ($_SERVER["REQUEST_URI"]) {
@@ -40,7 +42,8 @@ second() {
         $read = [$pair[1]]; $none = null; stream_select($read, $none, $none, 5); echo fgets($pair[1]); pcntl_wait($status);
         pcntl_signal(SIGALRM, function () { echo "alarm\n"; }); pcntl_alarm(1); sleep(2); pcntl_signal_dispatch();
         $udp = stream_socket_server("udp://127.0.0.1:5555", $e, $s, STREAM_SERVER_BIND); stream_socket_sendto(stream_socket_client("udp://127.0.0.1:5555"), "x"); echo fread($udp, 1), PHP_EOL;'
-    php -l index.php && php -i | wc -l
+    php -l index.php
+    php -i | wc -l
 }
 
 end() {

@@ -51,14 +51,19 @@ second() {
     printf 'Subject: for a program\n\nHello.\n' | sendmail program@localhost
     printf 'Subject: held\n\nHello.\n' | sendmail someone@example.invalid
     sleep 1
-    postqueue -p | tail -1 && postsuper -h ALL && postsuper -d ALL
-    postconf -n | wc -l && postmap -q list /etc/aliases
-    postfix reload && sleep 0.5
+    postqueue -p | tail -1
+    postsuper -h ALL
+    postsuper -d ALL
+    postconf -n | wc -l
+    postmap -q list /etc/aliases
+    postfix reload
+    sleep 0.5
     printf 'Subject: after\n\nHello.\n' | sendmail reader@localhost
     delivered /var/mail/reader 6
     grep -c program /tmp/program
 }
 
 end() {
-    postfix stop && wait
+    postfix stop
+    wait
 }

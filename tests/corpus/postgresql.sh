@@ -16,6 +16,7 @@ first() {
 }
 
 second() {
+    su postgres -c "$bin/pgbench -q -i -s 1 postgres"
     sql "-c 'drop database if exists other' -c 'create database other'"
     su postgres -c "pg_dump postgres | psql -q other" >/dev/null
     sql "-c \"copy pgbench_tellers to '/tmp/tellers'\" -c 'create temp table t (like pgbench_tellers)' -c \"copy t from '/tmp/tellers'\""

@@ -19,7 +19,7 @@ assert re.match("a+", "aaa")
 
 second() {
     python3 -c '
-import fcntl, mmap, os, select, signal, socket, threading, time
+import fcntl, os, select, signal, socket, threading, time
 server = socket.create_server(("127.0.0.1", 0))
 def serve():
     peer, _ = server.accept()
@@ -34,9 +34,8 @@ b.send(b"x")
 assert poll.poll(1)[0][0] == a.fileno() and select.select([a], [], [], 1)[0] == [a]
 with open("/tmp/f", "wb+") as f:
     f.truncate(8192); fcntl.flock(f, fcntl.LOCK_EX); os.fsync(f.fileno())
-    with mmap.mmap(f.fileno(), 8192) as m: m[:5] = b"hello"; m.flush()
     os.posix_fallocate(f.fileno(), 0, 16384); os.sendfile(b.fileno(), f.fileno(), 0, 100)
-    os.setxattr if os.chmod("/tmp/f", 0o600) else None
+    os.chmod("/tmp/f", 0o600)
 os.rename("/tmp/f", "/tmp/g"); os.symlink("/tmp/g", "/tmp/h"); os.utime("/tmp/g"); os.unlink("/tmp/h"); os.unlink("/tmp/g")
 got = []
 signal.signal(signal.SIGALRM, lambda *_: got.append(1)); signal.setitimer(signal.ITIMER_REAL, 0.02); time.sleep(0.05)

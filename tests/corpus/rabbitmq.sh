@@ -28,7 +28,7 @@ begin() {
 first() {
     stomp send work 500
     stomp take work 500
-    for i in $(seq 5); do stomp send work 20 && stomp take work 20; done
+    for i in $(seq 5); do stomp send work 20; stomp take work 20; done
     rabbitmqctl -q list_queues
 }
 
@@ -36,10 +36,12 @@ second() {
     stomp send durable 300 persistent
     rabbitmqctl -q eval 'file:write_file("/tmp/definitions", <<"x">>), rabbit_misc:version().'
     rabbitmqctl -q add_user reader secret || rabbitmqctl -q change_password reader secret
-    rabbitmqctl -q set_permissions reader '.*' '.*' '.*' && rabbitmqctl -q set_policy expire '^work' '{"message-ttl": 1000}'
+    rabbitmqctl -q set_permissions reader '.*' '.*' '.*'
+    rabbitmqctl -q set_policy expire '^work' '{"message-ttl": 1000}'
     rabbitmqctl -q status | wc -l
     stomp take durable 300
-    rabbitmqctl -q stop_app && rabbitmqctl -q start_app
+    rabbitmqctl -q stop_app
+    rabbitmqctl -q start_app
 }
 
 end() {

@@ -1,6 +1,7 @@
 # Redis with its data on disk; then with a replica, scripts and subscribers.
 begin() {
-    cd /tmp && rm -rf dump.rdb appendonlydir appendonly.aof
+    cd /tmp
+    rm -rf dump.rdb appendonlydir appendonly.aof
     redis-server --appendonly yes --unixsocket /tmp/redis.sock >/dev/null &
     server=$!
     until redis-cli ping | grep -c PONG; do sleep 0.1; done
@@ -8,9 +9,13 @@ begin() {
 
 first() {
     redis-benchmark -q -n 2000 -c 10 -t set,get,incr,lpush >/dev/null
-    redis-cli set key value && redis-cli get key | grep -c value
-    redis-cli save && redis-cli bgsave && sleep 1
-    redis-cli bgrewriteaof && sleep 1
+    redis-cli set key value
+    redis-cli get key | grep -c value
+    redis-cli save
+    redis-cli bgsave
+    sleep 1
+    redis-cli bgrewriteaof
+    sleep 1
 }
 
 second() {
@@ -22,12 +27,15 @@ second() {
     replica=$!
     until redis-cli -p 6380 get other | grep -c value; do sleep 0.1; done
     redis-cli publish news hello
-    redis-cli config set maxmemory 100mb && redis-cli config set maxmemory-policy allkeys-lru
+    redis-cli config set maxmemory 100mb
+    redis-cli config set maxmemory-policy allkeys-lru
     redis-cli debug sleep 0.1 || echo "no debug commands"
     redis-cli flushall async
-    redis-cli -p 6380 shutdown nosave && wait $replica
+    redis-cli -p 6380 shutdown nosave
+    wait $replica
 }
 
 end() {
-    redis-cli shutdown && wait $server
+    redis-cli shutdown
+    wait $server
 }

@@ -1,6 +1,8 @@
 # SQLite with tables and queries; then a write-ahead log, several writers, backups and changes of the file.
 begin() {
-    rm -rf /tmp/sqlite && mkdir /tmp/sqlite && cd /tmp/sqlite
+    rm -rf /tmp/sqlite
+    mkdir /tmp/sqlite
+    cd /tmp/sqlite
 }
 
 first() {
@@ -26,7 +28,9 @@ second() {
     sqlite3 a.db 'pragma temp_store = file; pragma cache_size = 1; pragma mmap_size = 1000000;
         with recursive n (x) as (select 1 union all select x + 1 from n where x < 50000)
         select count(*) from (select x, hex(randomblob(50)) r from n order by r)'
-    seq 1000 >numbers && sqlite3 a.db 'create table c (n)' '.import numbers c' '.output out' 'select * from c' && wc -l out
+    seq 1000 >numbers
+    sqlite3 a.db 'create table c (n)' '.import numbers c' '.output out' 'select * from c'
+    wc -l out
     sqlite3 a.db 'attach "b.db" as b; pragma journal_mode = delete; create virtual table f using fts5 (text); insert into f values ("hello there"); select * from f where f match "hello"'
     echo '.shell uname -s' | sqlite3 b.db
 }

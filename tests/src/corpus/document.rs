@@ -3,14 +3,16 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
+use super::Program;
 use super::trial::{Outcome, list};
 use crate::engine::Engine;
 
-/// The heads of the two tables.
-pub const HEADS: [&str; 2] = [
+/// The heads of the tables.
+pub const HEADS: [&str; 3] = [
     "| program | version | starts under it | refused in the first half | second half | calls allowed |",
+    "| program | not in the suggestion | refused |",
     "| program | calls that strace saw | of these not counted | counted, and not in strace's table |",
 ];
 
@@ -122,18 +124,17 @@ pub fn render(place: &Place, outcomes: &[Outcome]) -> String {
         );
     }
     text.push_str(
-        "\nThe last column counts calls that are allowed, always or for some arguments. `uretprobe` and `uprobe` are not \
-         among them.\n\n## What the second half needed\n\nCalls that it makes under the engine's default profile and \
+        "\nThe last column counts calls that are allowed, always or for some arguments.\n\n## What the second half needed\n\nCalls that it makes under the engine's default profile and \
          that the suggestion has not, and of these the ones that were asked for and refused under it. Where the first \
-         of them stops the program, it does not ask for the others.\n\n| program | not in the suggestion | refused |\n\
-         |---|---|---|\n",
+         of them stops the program, it does not ask for the others.\n\n",
     );
+    open_table(&mut text, HEADS[1]);
     for outcome in outcomes {
         let refused = or_none(list(&outcome.second.calls));
         _ = writeln!(text, "| {} | {} | {refused} |", outcome.program.name, or_none(list(&outcome.beyond)));
     }
     text.push_str("\n## Against strace\n\n");
-    open_table(&mut text, HEADS[1]);
+    open_table(&mut text, HEADS[2]);
     for outcome in outcomes {
         let name = outcome.program.name;
         _ = match &outcome.strace {
@@ -193,4 +194,31 @@ fn open_table(text: &mut String, head: &str) {
 
 fn or_none(names: String) -> String {
     if names.is_empty() { "none".to_owned() } else { names }
+}
+
+/// Holds a document against the form that [`render`] gives it: its introduction, and in each table one row for each
+/// program, in their order; and nothing refused of what was recorded.
+///
+/// # Errors
+/// The first difference.
+pub fn check(text: &str, programs: &[Program]) -> Result<()> {
+    ensure!(text.starts_with(INTRODUCTION), "it does not begin as the command writes it");
+    for head in HEADS {
+        let (_, after) = text.split_once(&format!("{head}\n|---|")).with_context(|| format!("no table {head}"))?;
+        let rows: Vec<&str> = after.lines().skip(1).take_while(|line| line.starts_with('|')).collect();
+        let names: Vec<&str> = rows.iter().filter_map(|row| row.split('|').nth(1)).map(str::trim).collect();
+        let expected: Vec<&str> = programs.iter().map(|program| program.name).collect();
+        ensure!(names == expected, "the rows below {head} are {names:?}, not {expected:?}");
+        let columns = head.matches('|').count();
+        let odd = rows.iter().find(|row| row.matches('|').count() != columns);
+        ensure!(odd.is_none(), "a row that does not fit {head}: {odd:?}");
+    }
+    for program in programs {
+        let start = format!("| {} | ", program.name);
+        let row = text.lines().find(|line| line.starts_with(&start)).context("a row")?;
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let (worked, starts) = cells[3].split_once(" of ").context("no starts")?;
+        ensure!(worked == starts && cells[4] == "none", "a broken promise: {row}");
+    }
+    Ok(())
 }
