@@ -13,7 +13,7 @@ use crate::engine::Engine;
 pub const HEADS: [&str; 3] = [
     "| program | version | starts under it | refused in the first half | second half | calls allowed |",
     "| program | not in the suggestion | refused |",
-    "| program | calls that strace saw | of these not counted | counted, and not in strace's table |",
+    "| program | calls that strace saw | of these not counted | counted, and not in strace's table: the runtime's | and others |",
 ];
 
 /// What stands above the tables.
@@ -138,22 +138,23 @@ pub fn render(place: &Place, outcomes: &[Outcome]) -> String {
     for outcome in outcomes {
         let name = outcome.program.name;
         _ = match &outcome.strace {
-            None => writeln!(text, "| {name} | no strace in this image | | |"),
+            None => writeln!(text, "| {name} | no strace in this image | | | |"),
             Some(strace) => writeln!(
                 text,
-                "| {name} | {} | {} | {} |",
+                "| {name} | {} | {} | {} | {} |",
                 strace.traced,
                 or_none(strace.missed.join(", ")),
+                or_none(list(&outcome.runtime)),
                 or_none(list(&outcome.untraced))
             ),
         };
     }
     text.push_str(
-        "\nThe second column: called less often, by the daemon's count of the same container, than strace says. The \
-         third: of all recorded starts, what strace's one start does not show. Those are the runtime's own calls between \
-         the filter and the program, which no tracer inside the container can see and which the container cannot start \
-         without; calls that do not return (`exit`, `exit_group`), which `-c` leaves out; and calls that some starts make \
-         and others do not.\n",
+        "\nThe second column: called less often, by the daemon's count of the same container, than strace says. The last two: \
+         of all recorded starts, what strace's one start does not show. The runtime's calls between the filter and the \
+         program cannot be traced from inside the container, and without them it does not start. The others are calls \
+         that do not return (`exit`, `exit_group`), which `-c` leaves out, and calls that some starts make and others do \
+         not.\n",
     );
     text
 }

@@ -27,7 +27,7 @@ pub fn run(args: &[String]) -> Result<bool> {
     let programs = chosen(args)?;
     let all = programs.len() == PROGRAMS.len();
     let extent = Extent {
-        recorded: if all { 6 } else { 4 },
+        recorded: if all { 5 } else { 4 },
         confined: 3,
         large: programs.iter().any(|program| program.room == Room::Large),
     };

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
+use auditor::control::{self, Request, Response};
+use auditor::syscall;
 use serde_json::Value;
 
 use super::run::{Ran, run, start};
@@ -63,7 +65,10 @@ pub struct Outcome {
     pub beyond: Vec<String>,
     /// The first half under strace, where the image has it.
     pub strace: Option<Compared>,
-    /// Calls of the recorded starts that strace does not show.
+    /// Calls of the recorded starts that strace does not show, and that the runtime makes between the filter and the
+    /// program: nothing in the container can trace it.
+    pub runtime: Vec<String>,
+    /// The other ones that it does not show.
     pub untraced: Vec<String>,
 }
 
@@ -172,6 +177,7 @@ impl Trial<'_> {
         self.limit = longest * 5 + Duration::from_secs(20);
         let other = self.must_work("other", &[], &self.line(Half::Second))?;
         let other = self.shown(&other)?;
+        let of_runtime = self.of_runtime()?;
         let (suggestion, notes) = self.stage.auditor.suggest(&self.name("learn"))?;
         ensure!(!notes.is_empty(), "the suggestion does not say what it rests on");
         let files = tempfile::tempdir().context("making a directory for a profile")?;
@@ -181,13 +187,10 @@ impl Trial<'_> {
         let (second, _) = self.confined(Half::Second, &option, &other, extent.confined)?;
         let beyond = other.passed.keys().filter(|name| !after.contains(*name)).cloned().collect();
         let traced = self.strace(files.path())?;
-        let (strace, untraced) = match traced {
-            None => (None, Vec::new()),
-            Some((traced, counted)) => {
-                let untraced = before.passed.keys().filter(|name| !traced.contains_key(*name)).cloned().collect();
-                (Some(strace::compare(&traced, &counted)), untraced)
-            }
-        };
+        let untraced =
+            before.passed.keys().filter(|name| traced.as_ref().is_none_or(|(traced, _)| !traced.contains_key(*name)));
+        let (runtime, untraced) = untraced.cloned().partition(|name| of_runtime.contains(name));
+        let strace = traced.map(|(traced, counted)| strace::compare(&traced, &counted));
         let version = self.version()?;
         self.tidy();
         Ok(Outcome {
@@ -200,6 +203,7 @@ impl Trial<'_> {
             second,
             beyond,
             strace,
+            runtime,
             untraced,
         })
     }
@@ -223,6 +227,16 @@ impl Trial<'_> {
             longest = longest.max(ran.took);
         }
         Ok((self.shown(&name)?, longest))
+    }
+
+    /// The calls that were made by the runtime alone, of those recorded under the filter.
+    fn of_runtime(&self) -> Result<BTreeSet<String>> {
+        let request = Request::Suggest { container: self.name("learn") };
+        let answer = control::call(&self.stage.auditor.socket(), &request, Duration::from_secs(60))?;
+        let Response::Material(material) = answer else { bail!("the daemon answered another question") };
+        let tallies = material.evidence.counters().tallies;
+        let alone = tallies.iter().filter(|(_, tally)| tally.calls > 0 && tally.calls == tally.runtime_calls);
+        Ok(alone.map(|(&(abi, nr), _)| syscall::display_name(abi, nr)).collect())
     }
 
     /// Runs a container whose work must succeed, and gives its name.
