@@ -3,7 +3,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use tests::corpus::trial::{Extent, try_program};
-use tests::corpus::{PROGRAMS, Program, document};
+use tests::corpus::{Program, document};
 use tests::engine::CgroupMode;
 use tests::image;
 use tests::stage::Stage;
@@ -50,11 +50,4 @@ fn postgres_works_under_its_suggestion() -> Result<()> {
 #[test]
 fn python_works_under_its_suggestion() -> Result<()> {
     works_under_its_suggestion("python3")
-}
-
-#[test]
-fn the_document_has_the_form_that_the_command_writes_and_all_programs() -> Result<()> {
-    let file = document::path();
-    let text = std::fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
-    document::check(&text, PROGRAMS).with_context(|| format!("{}; run `cargo xtask corpus`", file.display()))
 }

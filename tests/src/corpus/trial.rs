@@ -13,8 +13,12 @@ use super::run::{Ran, run, start};
 use super::strace::{self, Compared};
 use super::{Half, Program, Room, image};
 use crate::image::{BUSYBOX, DEBIAN};
+use crate::process::wait_for;
 use crate::profile;
 use crate::stage::Stage;
+
+/// For answers about what is there.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How often things are done.
 #[derive(Debug, Clone, Copy)]
@@ -174,7 +178,7 @@ impl Trial<'_> {
     fn conduct(mut self, extent: Extent) -> Result<Outcome> {
         let (before, longest) = self.record(extent.recorded)?;
         // Under the suggestion nothing takes longer, but for what waits for ever.
-        self.limit = longest * 5 + Duration::from_secs(20);
+        self.limit = longest * 6 + Duration::from_secs(30);
         let other = self.must_work("other", &[], &self.line(Half::Second))?;
         let other = self.shown(&other)?;
         let of_runtime = self.of_runtime()?;
@@ -253,7 +257,13 @@ impl Trial<'_> {
     }
 
     fn shown(&self, container: &str) -> Result<Shown> {
-        Shown::of(&self.stage.auditor.settled(container)?)
+        Shown::of(&self.settled(container)?)
+    }
+
+    /// Where several programs work at a time the engine may be late with what it tells the daemon.
+    fn settled(&self, container: &str) -> Result<Value> {
+        let settled = || self.stage.auditor.settled(container);
+        wait_for("a container to settle", PATIENCE, || Ok(settled().ok())).or_else(|_| settled())
     }
 
     /// Starts of a half under the suggestion, and what that allows.
@@ -267,7 +277,7 @@ impl Trial<'_> {
                 confined.troubles.push(format!("{name}: {}", ran.end));
                 continue;
             }
-            let settled = self.stage.auditor.settled(&name)?;
+            let settled = self.settled(&name)?;
             ensure!(settled["profile"]["kind"] == "custom", "{name} runs under {}", settled["profile"]);
             let shown = Shown::of(&settled)?;
             let new: Vec<_> = shown.denied.keys().filter(|call| !before.denied.contains_key(*call)).cloned().collect();
