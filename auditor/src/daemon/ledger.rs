@@ -23,6 +23,9 @@ const GRACE: Duration = Duration::from_secs(300);
 /// How many removed containers stay at most: a loop of failing starts fills no memory.
 const GONE_LIMIT: usize = 1_000;
 
+/// Readings of the counters for one of the arguments.
+const ARGUMENTS_EVERY: u32 = 10;
+
 /// How many cgroups that are gone are remembered.
 const PAST_CGROUPS: usize = 1_024;
 
@@ -39,6 +42,8 @@ pub struct Ledger {
     to_release: BTreeSet<SlotNr>,
     /// Slots that anybody has, as last read.
     slots_used: usize,
+    /// How often the counters were read since the arguments were.
+    arguments_age: u32,
     /// Containers of cgroups that were there before the daemon: the kernel half does not know their names.
     adopted: BTreeMap<CgroupId, (ContainerId, String)>,
     /// The engine, once it has answered.
@@ -167,16 +172,19 @@ impl Ledger {
         self.slots_used = owners.len();
         let new = self.take_owners(&owners);
         let slots: BTreeSet<SlotNr> = owners.keys().copied().collect();
-        let mut arguments = kernel.arguments_of(&slots)?;
         for (slot, counters) in kernel.counters(&slots)? {
             let Some(record) = self.slots.get(&slot).and_then(|id| self.records.get_mut(id)) else { continue };
             record.counted(slot, counters, kernel.lost_in(slot)?, now);
-            record.called_with(slot, arguments.remove(&slot).unwrap_or_default());
             if record.enforced.always_allowed.is_none() {
                 record.enforced.always_allowed = kernel.always_allowed(slot)?;
             }
         }
         self.take_losses(kernel.losses()?);
+        self.arguments_age += 1;
+        let any_removed = owners.values().any(|owner| owner.state == SlotState::Removed);
+        if any_removed || self.arguments_age >= ARGUMENTS_EVERY {
+            self.read_arguments(kernel)?;
+        }
         for (slot, owner) in owners.iter().filter(|(_, owner)| owner.state == SlotState::Removed) {
             if let Some(record) = self.slots.remove(slot).and_then(|id| self.records.get_mut(&id)) {
                 record.slot_released(*slot, self.engine.as_ref());
@@ -194,6 +202,21 @@ impl Ledger {
             self.to_release.clear();
         }
         Ok(new)
+    }
+
+    /// Reads with which arguments calls were made. That is many entries, so [`Ledger::count`] does it now and then only,
+    /// and whenever a slot is read for the last time; who needs the latest asks for them.
+    ///
+    /// # Errors
+    /// When a map cannot be read.
+    pub fn read_arguments(&mut self, kernel: &Kernel) -> Result<(), KernelError> {
+        for (slot, arguments) in kernel.arguments_of(&self.slots.keys().copied().collect())? {
+            if let Some(record) = self.slots.get(&slot).and_then(|id| self.records.get_mut(id)) {
+                record.called_with(slot, arguments);
+            }
+        }
+        self.arguments_age = 0;
+        Ok(())
     }
 
     /// Containers that run, as the engine says, and have no slot.

@@ -211,6 +211,9 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                         let _ = reply.send(answer::snapshot(&ledger, &kernel, &refusals, root.hierarchy(), &differing));
                     }
                     Query::Material { containers, reply } => {
+                        if let Err(error) = ledger.read_arguments(&kernel) {
+                            error!(%error, "the arguments of calls cannot be read");
+                        }
                         let _ = reply.send(answer::material(&ledger, &containers));
                     }
                     Query::Denials { container, reply } => {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use crate::container::{CgroupId, ContainerId};
-use crate::counters::Counters;
+use crate::counters::{Counters, Tally};
 use crate::evidence::{ByFilter, Seen, Start};
 use crate::kernel::SlotOwner;
 use crate::profile::Runtime;
@@ -108,7 +108,8 @@ impl Run {
             }
         }
         if self.from_first_call && now.boot.saturating_sub(self.since) < STARTUP {
-            self.startup = counters.tallies.iter().map(|(key, tally)| (*key, tally.calls)).collect();
+            let of_program = |tally: &Tally| tally.calls.saturating_sub(tally.runtime_calls);
+            self.startup = counters.tallies.iter().map(|(key, tally)| (*key, of_program(tally))).collect();
         }
         self.counters = counters;
         self.until = self.until.max(now.boot);
@@ -143,7 +144,9 @@ impl Run {
         let calls = self.counters.tallies.iter().map(|(key, tally)| {
             let (first, last) = self.times.get(key).copied().unwrap_or((self.last_read, self.last_read));
             let startup_calls = self.startup.get(key).copied().unwrap_or(0);
-            (*key, Seen { tally: *tally, startup_calls, first, last })
+            // A program that puts a filter on itself in a container without one is no runtime.
+            let runtime_calls = if confined == Some(false) { 0 } else { tally.runtime_calls };
+            (*key, Seen { tally: Tally { runtime_calls, ..*tally }, startup_calls, first, last })
         });
         Start {
             id: self.id.clone(),
