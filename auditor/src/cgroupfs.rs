@@ -48,7 +48,7 @@ pub enum CgroupError {
         source: io::Error,
     },
     /// A cgroup could not be made.
-    #[error("make the cgroup {}: {source}; run as root", .path.display())]
+    #[error("make the cgroup {}: {}; run as root", .path.display(), .source.kind())]
     Make {
         /// The directory.
         path: PathBuf,

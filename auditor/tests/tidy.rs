@@ -76,6 +76,9 @@ const FORBIDDEN: [&str; 14] = [
     "create_exec",
 ];
 
+/// Passes signals on to the command that it started itself, which is no container.
+const SIGNALS_ITS_OWN_CHILD: &str = "recording/command.rs";
+
 fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
@@ -142,7 +145,8 @@ fn unsafe_code_is_in_the_kernel_room_alone() {
 #[test]
 fn nothing_stops_signals_or_changes_a_container() {
     for (_, path, code) in files(&sources()) {
-        let named: Vec<_> = FORBIDDEN.iter().filter(|word| code.contains(**word)).collect();
+        let may = |word: &str| word == "signal::kill" && path.ends_with(SIGNALS_ITS_OWN_CHILD);
+        let named: Vec<_> = FORBIDDEN.iter().filter(|word| code.contains(**word) && !may(word)).collect();
         assert!(named.is_empty(), "{} names {named:?}", path.display());
     }
 }

@@ -13,6 +13,7 @@ mod man;
 mod output;
 mod profile;
 mod ps;
+mod record;
 mod show;
 mod suggest;
 
@@ -30,6 +31,8 @@ use crate::control::{self, ClientError, Request, Response};
 use crate::daemon::DaemonError;
 use crate::profile::ProfileError;
 use crate::profile::merge::MergeError;
+use crate::recording::RecordingError;
+use crate::recording::enter::EnterError;
 use crate::report::escape;
 use crate::report::filter::FilterError;
 use crate::suggest::SuggestError;
@@ -100,6 +103,11 @@ enum Verb {
     Denials(denials::Arguments),
     /// A smaller profile: JSON on stdout and nothing else
     Suggest(suggest::Arguments),
+    /// Run a command in a cgroup of its own, then suggest; no daemon, no Docker
+    Record(record::Arguments),
+    /// What `record` starts, to become the command
+    #[command(name = record::enter::VERB, hide = true)]
+    RecordEnter(record::enter::Arguments),
     /// Work on profile files; no daemon needed
     Profile(profile::Arguments),
     /// What the kernel enforces on one container: the filters of its tasks, call by call
@@ -123,6 +131,8 @@ pub enum Outcome {
     Findings,
     /// This host cannot be audited.
     CannotAudit,
+    /// A command was run, and this is its exit code.
+    Command(u8),
 }
 
 impl From<Outcome> for ExitCode {
@@ -131,6 +141,7 @@ impl From<Outcome> for ExitCode {
             Outcome::Clean => Self::SUCCESS,
             Outcome::Findings => Self::from(1),
             Outcome::CannotAudit => Self::from(3),
+            Outcome::Command(code) => Self::from(code),
         }
     }
 }
@@ -158,6 +169,12 @@ pub enum Error {
     /// The daemon cannot run.
     #[error(transparent)]
     Run(#[from] DaemonError),
+    /// Nothing can be recorded.
+    #[error(transparent)]
+    Record(#[from] RecordingError),
+    /// The command to record was not started.
+    #[error(transparent)]
+    Enter(#[from] EnterError),
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -212,6 +229,8 @@ impl Error {
             // Less sure than was demanded: a finding, not a failure.
             Self::Suggest(error) if error.is_finding() => ExitCode::from(1),
             Self::Run(error) if error.host_cannot_be_audited() => ExitCode::from(3),
+            Self::Record(error) if error.host_cannot_be_audited() => ExitCode::from(3),
+            Self::Enter(error) => ExitCode::from(error.exit_code()),
             _ => ExitCode::from(2),
         }
     }
@@ -246,6 +265,8 @@ impl Cli {
             Verb::Show(arguments) => show::run(&self.global, &out, &arguments),
             Verb::Denials(arguments) => denials::run(&self.global, &out, &arguments),
             Verb::Suggest(arguments) => suggest::run(&self.global, &out, &arguments),
+            Verb::Record(arguments) => record::run(&self.global, &out, &arguments),
+            Verb::RecordEnter(arguments) => record::enter::run(&arguments),
             Verb::Profile(arguments) => profile::run(&self.global, &out, &arguments),
             Verb::Filter(arguments) => filter::run(&self.global, &out, &arguments),
             Verb::Doctor(arguments) => doctor::run(&self.global, &out, arguments),

@@ -179,6 +179,12 @@ impl Evidence {
         }
     }
 
+    /// Whether any of them was a container's. What was recorded without one has no runtime that sets it up.
+    #[must_use]
+    pub fn of_containers(&self) -> bool {
+        self.counted().any(|start| !start.container.is_empty())
+    }
+
     /// The profiles that they ran under.
     #[must_use]
     pub fn profiles(&self) -> BTreeSet<Option<&str>> {

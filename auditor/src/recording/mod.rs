@@ -3,7 +3,10 @@
 //!
 //! A recording has programs and maps of its own, so it works beside a daemon, and neither counts for the other.
 
+pub mod command;
+pub mod enter;
 mod error;
+mod user;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -12,16 +15,18 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use self::error::RecordingError;
+pub use self::user::{User, UserError};
 use crate::cgroupfs;
 use crate::container::{CgroupId, ContainerId};
 use crate::counters::{Counters, Tally};
-use crate::evidence::{Arguments, Seen, Start};
+use crate::evidence::{ByFilter, Seen, Start};
 use crate::kernel::{Kernel, SlotNr, SlotOwner, SlotState};
 use crate::procfs;
 use crate::profile::Runtime;
 use crate::syscall::{Abi, SyscallNr};
 
-/// Containers that start elsewhere meanwhile take slots as well, until the next look gives them back.
+/// Containers that start elsewhere meanwhile take slots as well, until the next look gives them back. And for each slot
+/// there is room for some cgroups inside the one that is counted.
 const SLOTS: u32 = 64;
 
 /// What is called within this time after the start is the program's start-up.
@@ -30,6 +35,7 @@ const STARTUP: Duration = Duration::from_secs(60);
 /// Whose calls are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Subject {
+    Nobody,
     Cgroup(CgroupId),
     Container(ContainerId),
 }
@@ -43,6 +49,8 @@ pub struct About {
     pub name: Option<String>,
     /// SHA-256 of the profile that it runs under; `None` without one.
     pub profile: Option<String>,
+    /// Who makes a filter of it.
+    pub runtime: Runtime,
     /// Whether a filter is in force; `None` where nobody knows.
     pub confined: Option<bool>,
 }
@@ -51,14 +59,21 @@ pub struct About {
 pub struct Recording {
     kernel: Kernel,
     subject: Subject,
-    slot: Option<(SlotNr, SlotOwner)>,
-    /// Nothing could be called before counting began.
+    /// Nobody was in the cgroup before counting began.
+    found_empty: bool,
+    counted: Option<Counted>,
+}
+
+/// What was counted of one cgroup up to the latest look.
+#[derive(Debug, Clone)]
+pub struct Counted {
+    slot: SlotNr,
     from_first_call: bool,
     began: (Timestamp, Duration),
     until: (Timestamp, Duration),
     seen: BTreeMap<(Abi, SyscallNr), Seen>,
+    arguments: ByFilter,
     lost: u64,
-    /// The cgroup is gone, and what was read of it is final.
     ended: bool,
 }
 
@@ -68,16 +83,8 @@ impl Recording {
     /// # Errors
     /// The cgroup is not there, or the host cannot be audited.
     pub fn of_cgroup(directory: &Path) -> Result<Self, RecordingError> {
-        let gone = |source| RecordingError::NoCgroup { path: directory.to_owned(), source };
-        let id = cgroupfs::id_at(directory).map_err(gone)?;
-        let mut recording = Self::loaded(Subject::Cgroup(id))?;
-        let refused = recording.kernel.attach(|| vec![(id, cgroupfs::nested_in(directory))])?;
-        if let Some(cgroup) = refused.first() {
-            return Err(crate::kernel::KernelError::NoSlot(cgroup.0).into());
-        }
-        // Asked when counting has begun: whoever comes from now on is counted.
-        recording.from_first_call = !cgroupfs::is_populated(directory);
-        recording.look()?;
+        let mut recording = Self::ready()?;
+        recording.follow(directory)?;
         Ok(recording)
     }
 
@@ -86,24 +93,47 @@ impl Recording {
     /// # Errors
     /// The host cannot be audited.
     pub fn of_container(id: ContainerId) -> Result<Self, RecordingError> {
-        let mut recording = Self::loaded(Subject::Container(id))?;
-        recording.kernel.attach(Vec::new)?;
-        Ok(recording)
+        let mut kernel = Kernel::load(SLOTS)?;
+        kernel.attach(Vec::new)?;
+        Ok(Self { kernel, subject: Subject::Container(id), found_empty: true, counted: None })
     }
 
-    fn loaded(subject: Subject) -> Result<Self, RecordingError> {
-        let now = now()?;
-        Ok(Self {
-            kernel: Kernel::load(SLOTS)?,
-            subject,
-            slot: None,
-            from_first_call: true,
-            began: now,
-            until: now,
-            seen: BTreeMap::new(),
-            lost: 0,
-            ended: false,
-        })
+    /// Counts nobody yet, so that [`Recording::follow`] has nothing left to do that takes long.
+    ///
+    /// # Errors
+    /// The host cannot be audited.
+    pub fn ready() -> Result<Self, RecordingError> {
+        let mut kernel = Kernel::load_without_containers(SLOTS)?;
+        kernel.attach(Vec::new)?;
+        Ok(Self { kernel, subject: Subject::Nobody, found_empty: false, counted: None })
+    }
+
+    /// Goes over to another cgroup. Returns what was counted of the one before.
+    ///
+    /// # Errors
+    /// The cgroup is not there, or a map cannot be used.
+    pub fn follow(&mut self, directory: &Path) -> Result<Option<Counted>, RecordingError> {
+        let gone = |source| RecordingError::NoCgroup { path: directory.to_owned(), source };
+        let id = cgroupfs::id_at(directory).map_err(gone)?;
+        let empty = !cgroupfs::is_populated(directory);
+        // First of all: somebody may be on the way into it.
+        let slot = self.kernel.follow_cgroup(id, &cgroupfs::nested_in(directory), empty)?;
+        // Asked again when counting has begun: whoever comes from now on is counted.
+        let empty = empty && !cgroupfs::is_populated(directory);
+        if self.counted.as_ref().is_some_and(|counted| counted.slot == slot) {
+            return Ok(None);
+        }
+        self.look()?;
+        let before = self.counted.take();
+        if let Some(before) = &before {
+            if !before.ended {
+                self.kernel.stop_following(before.slot)?;
+            }
+            self.kernel.release(&BTreeSet::from([before.slot]))?;
+        }
+        (self.subject, self.found_empty) = (Subject::Cgroup(id), empty);
+        self.look()?;
+        Ok(before)
     }
 
     /// Reads the counters. How exactly it is known when a call was made first and last is how often this is done.
@@ -111,29 +141,34 @@ impl Recording {
     /// # Errors
     /// A map cannot be read.
     pub fn look(&mut self) -> Result<(), RecordingError> {
-        if self.ended {
+        if self.has_ended() {
             return Ok(());
         }
         let now = now()?;
         // Owners first: a slot that is marked as removed by now gets no more counts.
         let owners = self.kernel.owners()?;
-        let mine = owners.iter().find(|(slot, owner)| match &self.slot {
-            Some((mine, _)) => mine == *slot,
-            None => self.is_subject(owner),
-        });
+        let own = self.counted.as_ref().map(|counted| counted.slot);
+        let mine = owners.iter().find(|(slot, owner)| own.map_or_else(|| self.is_subject(owner), |own| own == **slot));
         if let Some((slot, owner)) = mine {
-            if self.slot.is_none() {
-                self.begin(*slot, owner, now)?;
-            }
             let counters = self.kernel.counters(&BTreeSet::from([*slot]))?.remove(slot).unwrap_or_default();
+            let arguments = self.kernel.arguments(*slot)?;
             // Nobody knows whose runs were left out.
-            self.lost = self.kernel.lost_in(*slot)? + self.kernel.losses()?.recursion;
-            self.until = now;
-            let elapsed = now.1.saturating_sub(self.began.1);
-            take(&mut self.seen, &counters, now.0, elapsed <= STARTUP);
-            self.ended = owner.state == SlotState::Removed;
+            let lost = self.kernel.lost_in(*slot)? + self.kernel.losses()?.recursion;
+            let mut counted = match self.counted.take() {
+                Some(counted) => counted,
+                None => self.begin(*slot, owner, now)?,
+            };
+            counted.take(&counters, now);
+            (counted.arguments, counted.lost) = (arguments, lost);
+            counted.ended = owner.state == SlotState::Removed;
+            self.counted = Some(counted);
         }
-        let own = self.slot.as_ref().map(|(slot, _)| *slot);
+        self.release_others(&owners)
+    }
+
+    /// Gives back the slots of containers that are none of ours.
+    fn release_others(&mut self, owners: &BTreeMap<SlotNr, SlotOwner>) -> Result<(), RecordingError> {
+        let own = self.counted.as_ref().map(|counted| counted.slot);
         let others = owners.iter().filter(|(slot, owner)| Some(**slot) != own && owner.state == SlotState::Removed);
         let others: BTreeSet<SlotNr> = others.map(|(slot, _)| *slot).collect();
         if !others.is_empty() {
@@ -144,35 +179,48 @@ impl Recording {
 
     fn is_subject(&self, owner: &SlotOwner) -> bool {
         match self.subject {
+            Subject::Nobody => false,
             Subject::Cgroup(id) => owner.cgroup == id,
             Subject::Container(id) => cgroupfs::container_id_of(&format!("/{}", owner.name)) == Some(id),
         }
     }
 
-    fn begin(&mut self, slot: SlotNr, owner: &SlotOwner, now: (Timestamp, Duration)) -> Result<(), RecordingError> {
-        let since = Duration::from_nanos(owner.since_ns);
+    fn begin(&self, slot: SlotNr, owner: &SlotOwner, now: (Timestamp, Duration)) -> Result<Counted, RecordingError> {
+        let since = Duration::from_nanos(owner.since_ns).min(now.1);
         let wall = procfs::wall_time_of(since).map_err(no_clock)?;
-        self.began = (wall, since.min(now.1));
-        if matches!(self.subject, Subject::Container(_)) {
-            self.from_first_call = owner.from_first_call;
-        }
-        self.slot = Some((slot, owner.clone()));
-        Ok(())
+        Ok(Counted {
+            slot,
+            from_first_call: self.found_empty && owner.from_first_call,
+            began: (wall.min(now.0), since),
+            until: now,
+            seen: BTreeMap::new(),
+            arguments: ByFilter::default(),
+            lost: 0,
+            ended: false,
+        })
     }
 
-    /// Whether the cgroup was there at the latest look or before.
+    /// What was counted up to the latest look; `None` as long as the cgroup was not there.
     #[must_use]
-    pub const fn has_begun(&self) -> bool {
-        self.slot.is_some()
+    pub const fn counted(&self) -> Option<&Counted> {
+        self.counted.as_ref()
     }
 
-    /// Whether it was gone at the latest look: what was counted is final.
+    /// Whether the cgroup was gone at the latest look: what was counted is final.
     #[must_use]
-    pub const fn has_ended(&self) -> bool {
-        self.ended
+    pub fn has_ended(&self) -> bool {
+        self.counted.as_ref().is_some_and(|counted| counted.ended)
+    }
+}
+
+impl Counted {
+    fn take(&mut self, counters: &Counters, now: (Timestamp, Duration)) {
+        self.until = now;
+        let starting = now.1.saturating_sub(self.began.1) <= STARTUP;
+        take(&mut self.seen, counters, now.0, starting);
     }
 
-    /// What was counted up to the latest look.
+    /// The calls.
     #[must_use]
     pub fn counters(&self) -> Counters {
         Counters { tallies: self.seen.iter().map(|(key, seen)| (*key, seen.tally)).collect() }
@@ -184,12 +232,12 @@ impl Recording {
         self.lost
     }
 
-    /// All of it, as evidence of one start, up to the latest look.
+    /// All of it, as evidence of one start.
     ///
     /// # Errors
     /// The kernel gives no random name for it.
     pub fn start(&self, about: About) -> Result<Start, RecordingError> {
-        let About { container, name, profile, confined } = about;
+        let About { container, name, profile, runtime, confined } = about;
         Ok(Start {
             id: unique_id()?,
             container,
@@ -200,11 +248,11 @@ impl Recording {
             from_first_call: self.from_first_call,
             lost: self.lost,
             profile,
-            runtime: Runtime::default(),
+            runtime,
             confined,
             excluded: false,
             calls: self.seen.clone(),
-            arguments: Arguments::default(),
+            arguments: self.arguments.of_workload(confined),
         })
     }
 }
@@ -238,5 +286,5 @@ fn unique_id() -> Result<String, RecordingError> {
     let text = std::fs::read_to_string(path);
     let text =
         text.map_err(|source| RecordingError::System { doing: "reading /proc/sys/kernel/random/uuid", source })?;
-    Ok(text.trim().to_owned())
+    Ok(text.trim().replace('-', ""))
 }

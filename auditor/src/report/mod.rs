@@ -15,5 +15,6 @@ pub mod reason;
 pub mod resolve;
 pub mod show;
 pub mod snapshot;
+pub mod summary;
 pub mod table;
 pub mod view;

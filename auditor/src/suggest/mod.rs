@@ -188,8 +188,10 @@ fn denied_calls(counters: &Counters, policy: Option<&Policy>) -> Vec<DeniedCall>
 
 fn notes(request: &Request<'_>, window: &Window, seen: &shape::Seen, denied: &[DeniedCall]) -> Vec<String> {
     let Window { since, starts, complete, lost, .. } = window;
+    let of_containers = request.evidence.of_containers();
+    let subject = if of_containers { "container" } else { "command" };
     let mut notes = vec![format!(
-        "counted since {}, {starts} {} of the container, {}",
+        "counted since {}, {starts} {} of the {subject}, {}",
         since.map_or_else(|| "an unknown time".to_owned(), |since| format!("{since:.0}")),
         if *starts == 1 { "start" } else { "starts" },
         match (complete, lost) {
@@ -198,7 +200,7 @@ fn notes(request: &Request<'_>, window: &Window, seen: &shape::Seen, denied: &[D
             (false, lost) => format!("not complete: {lost} calls or events were lost"),
         }
     )];
-    if request.profile.is_none() {
+    if request.profile.is_none() && of_containers {
         notes.push(
             "the container has no filter: the runtime's own set-up (mount, pivot_root, unshare, ...) cannot be told from \
              the program's calls, and is allowed too"
