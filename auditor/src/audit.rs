@@ -39,7 +39,11 @@ pub fn syscall_views(counters: &Counters, policy: Option<&Policy>, confined: Opt
 fn view(abi: Abi, nr: SyscallNr, tally: &Tally, policy: Option<&Policy>) -> SyscallView {
     let verdict = policy.map(|policy| policy.verdict(abi, nr));
     let denied = denied(tally, verdict);
-    let shown = shown_decision(tally, denied, verdict);
+    let mut shown = shown_decision(tally, denied, verdict);
+    if denied == 0 && policy.is_some_and(|policy| policy.always_logs(abi, nr)) {
+        // A call that is logged is one that somebody means to deny.
+        shown.action = Some(Action::Log.as_str().to_owned());
+    }
     SyscallView {
         abi,
         nr,

@@ -148,6 +148,63 @@ fn suggest_writes_the_profile_alone_to_stdout() {
 }
 
 #[test]
+fn suggest_is_written_for_whom_it_is_wanted() {
+    let daemon = daemon();
+    let ran = run(&daemon.socket, &["suggest", "shell", "--format", "spo"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stdout.contains("\nkind: SeccompProfile\nmetadata:\n  name: \"shell\"\n"), "{}", ran.stdout);
+    let ran = run(&daemon.socket, &["suggest", "shell", "--format=spo", "--name=web.1"]);
+    assert!(ran.stdout.contains("  name: \"web.1\"\n"), "{}", ran.stdout);
+    let ran = run(&daemon.socket, &["suggest", "shell", "--format=spo", "--name=Web_1"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
+    assert!(ran.stderr.ends_with("say another with --name\n"), "{}", ran.stderr);
+    let ran = run(&daemon.socket, &["suggest", "shell", "--format=systemd"]);
+    assert!(ran.stdout.starts_with("[Service]\nSystemCallFilter=execve mkdir\n"), "{}", ran.stdout);
+    assert!(ran.stderr.contains("\nsystemd: "), "{}", ran.stderr);
+    let ran = run(&daemon.socket, &["suggest", "shell", "--mode=log"]);
+    assert!(ran.stdout.contains("SCMP_ACT_LOG") && ran.stderr.contains("\n--mode log: "), "{}", ran.stderr);
+}
+
+#[test]
+fn suggest_starts_from_files_that_can_be_read() {
+    let daemon = daemon();
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let of = |names: &str| {
+        format!(
+            r#"{{"defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86_64"],
+            "syscalls": [{{"names": [{names}], "action": "SCMP_ACT_ALLOW"}}]}}"#
+        )
+    };
+    let (small, other, bad) = (file("small", &of("\"execve\"")), file("other", &of("\"acct\"")), file("bad", "{]"));
+    let ran = run(&daemon.socket, &["suggest", "shell", "--base", &small]);
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("\nthe base denies what was seen, and it is left out: mkdir (x86_64)\n"),
+        "{}",
+        ran.stderr
+    );
+    assert!(!ran.stdout.contains("mkdir") && ran.stdout.contains("execve"), "{}", ran.stdout);
+    let ran = run(&daemon.socket, &["suggest", "shell", "--merge", &other, "--merge", &small]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(["acct", "mkdir", "execve"].iter().all(|name| ran.stdout.contains(name)), "{}", ran.stdout);
+    for option in ["--base", "--merge"] {
+        for (path, said) in [(bad.as_str(), "not readable as JSON"), ("/nowhere/x", "no such file"), ("/", "directory")]
+        {
+            let ran = run(&daemon.socket, &["suggest", "shell", option, path]);
+            assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{option} {path}");
+            assert!(ran.stderr.lines().count() == 1 && ran.stderr.contains(said), "{}", ran.stderr);
+        }
+    }
+    let ran = run(&daemon.socket, &["suggest", "shell", "--base=-", "--merge=-"]);
+    assert!(ran.code == 2 && ran.stderr.contains("more than once"), "{}", ran.stderr);
+}
+
+#[test]
 fn filter_writes_bytes_or_words_and_nothing_else_to_stdout() {
     let daemon = daemon();
     let raw = auditor(&daemon.socket, &["filter", "shell", "--raw"]).output().unwrap();

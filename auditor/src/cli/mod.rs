@@ -29,8 +29,8 @@ use tracing::level_filters::LevelFilter;
 use crate::config::{Config, ConfigError};
 use crate::control::{self, ClientError, Request, Response};
 use crate::daemon::DaemonError;
-use crate::profile::ProfileError;
 use crate::profile::merge::MergeError;
+use crate::profile::{ProfileError, RenderError};
 use crate::recording::RecordingError;
 use crate::recording::enter::EnterError;
 use crate::report::escape;
@@ -195,6 +195,9 @@ pub enum Error {
     /// There is no suggestion.
     #[error(transparent)]
     Suggest(#[from] SuggestError),
+    /// A profile cannot be written in a format.
+    #[error(transparent)]
+    Render(#[from] RenderError),
     /// Profiles have no union.
     #[error(transparent)]
     Merge(#[from] MergeError),

@@ -135,7 +135,7 @@ fn call(a: &Policy, b: &Policy, abi: Abi, nr: SyscallNr) -> Vec<Difference> {
 }
 
 /// How much of a call is let through.
-pub(super) const fn reach(action: Action) -> u8 {
+pub(crate) const fn reach(action: Action) -> u8 {
     if action.passes() {
         2
     } else if action.denies() {

@@ -24,12 +24,14 @@ mod tree;
 
 use std::fmt;
 
+pub(crate) use self::compare::reach;
 pub use self::evaluate::HostArch;
 pub use self::json::MAX_BYTES;
 pub(crate) use self::multiplex::{door, doors};
 pub use self::naming::Naming;
 pub(crate) use self::policy::Entry;
 pub use self::policy::{Policy, Summary, Undetermined};
+pub use self::render::{Format, RenderError, Rendered, object_name};
 pub use self::runtime::Runtime;
 use crate::syscall::Abi;
 

@@ -1,6 +1,14 @@
-//! Profiles as JSON, always in the same spelling: fields in a fixed order, two spaces, a newline at the end.
+//! Profiles as JSON, always in the same spelling: fields in a fixed order, two spaces, a newline at the end. And in the
+//! formats of those who do not read that.
+
+mod format;
+mod operator;
+mod systemd;
 
 use serde::Serialize;
+
+pub use self::format::{Format, RenderError, Rendered};
+pub use self::operator::object_name;
 
 use super::{ArgCondition, Profile, Rule};
 

@@ -206,6 +206,9 @@ fn verdict(row: &SyscallView) -> (Paint, String) {
         // More than the declared profile refuses it: a stacked filter, or another one than declared.
         (true, VerdictKind::Allowed) => (Paint::Red, "DENIED, though the profile allows it"),
         (true, _) => (Paint::Red, "DENIED"),
+        (false, VerdictKind::Allowed) if row.action.as_deref() == Some("SCMP_ACT_LOG") && row.calls > 0 => {
+            return (Paint::Yellow, "allowed and logged: would be denied".to_owned());
+        }
         (false, VerdictKind::Allowed) => return (Paint::Plain, "allowed".to_owned()),
         (false, VerdictKind::Conditional) => (Paint::Plain, "for some arguments"),
         (false, VerdictKind::Denied) if row.calls > 0 => (Paint::Yellow, "allowed, though the profile denies it"),

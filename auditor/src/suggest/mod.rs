@@ -4,14 +4,19 @@
 //! narrower than what was seen. The way there is to keep the active profile's rules as they are and to take names out
 //! of those that let calls through: conditions, errnos and the order of rules stay what they were.
 
+mod argument;
 mod floor;
 mod laws;
 mod material;
 mod shape;
+mod staged;
 
-use crate::counters::Counters;
+use std::collections::BTreeMap;
+
+use crate::counters::{Counters, Tally};
 use crate::evidence::{Evidence, Window};
-use crate::profile::{HostArch, Policy, Profile, Summary};
+use crate::profile::merge::{MergeError, merge};
+use crate::profile::{Arch, HostArch, Policy, Profile, Summary};
 use crate::syscall::{self, Abi, SyscallNr};
 
 pub use self::floor::RuntimeFloor;
@@ -37,6 +42,24 @@ pub struct Request<'a> {
 pub struct Options {
     /// Suggest also from evidence with gaps.
     pub allow_incomplete: bool,
+    /// Also refuse what calls were never asked for, where the evidence says what that is.
+    pub arguments: bool,
+    /// What happens to what was not seen.
+    pub mode: Mode,
+    /// Start from this profile and not from the active one.
+    pub base: Option<Profile>,
+    /// Let through also what these do.
+    pub merge: Vec<Profile>,
+}
+
+/// What happens to what was not seen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// It is refused.
+    #[default]
+    Enforce,
+    /// It is let through and logged, where the profile that the suggestion starts from lets it through.
+    Log,
 }
 
 /// A smaller profile, and what it rests on.
@@ -48,10 +71,12 @@ pub struct Suggestion {
     pub policy: Policy,
     /// The native ABI in numbers under the active profile.
     pub before: Summary,
-    /// And under this one.
+    /// And under this one, once it is enforced.
     pub after: Summary,
     /// Calls that were denied meanwhile. They are not in the profile.
     pub denied: Vec<DeniedCall>,
+    /// What was seen and the given base denies. It is not in the profile.
+    pub left_out: Vec<String>,
     /// What people should know, one line each: evidence first.
     pub notes: Vec<String>,
 }
@@ -92,6 +117,9 @@ pub enum SuggestError {
     /// Nothing was counted.
     #[error("suggest: no call was counted yet; let the container run first")]
     NothingSeen,
+    /// There is no union with the profiles that were to be merged, or none that can be written as a profile.
+    #[error(transparent)]
+    Merge(#[from] MergeError),
     /// The result lets through what the active profile denies: a defect of the auditor.
     #[error("suggest: the result would allow {name} ({abi}) where the active profile does not; please report this")]
     Wider {
@@ -116,7 +144,7 @@ impl SuggestError {
     pub const fn is_finding(&self) -> bool {
         match self {
             Self::Incomplete { .. } | Self::NeverStarted | Self::NothingSeen => true,
-            Self::Wider { .. } | Self::Narrower { .. } => false,
+            Self::Merge(_) | Self::Wider { .. } | Self::Narrower { .. } => false,
         }
     }
 }
@@ -126,20 +154,46 @@ impl SuggestError {
 /// # Errors
 /// [`SuggestError::Incomplete`] and [`SuggestError::NothingSeen`] where the record does not carry a suggestion.
 pub fn suggest(request: &Request<'_>) -> Result<Suggestion, SuggestError> {
-    let window = request.evidence.window();
-    refuse_gaps(&window, request.options)?;
-    let counters = request.evidence.counters();
-    let active = request.profile.map_or_else(|| Policy::unconfined(request.host.native), |p| p.evaluate(request.host));
-    let mut seen = shape::Seen::of(request, &counters, &active);
+    let Request { evidence, host, options, .. } = *request;
+    let window = evidence.window();
+    refuse_gaps(&window, options)?;
+    let counters = evidence.counters();
+    let policy_of = |profile: Option<&Profile>| {
+        profile.map_or_else(|| Policy::unconfined(host.native), |profile| profile.evaluate(host))
+    };
+    let active = policy_of(request.profile);
+    let confined = request.profile.is_some();
+    let denied = denied_calls(&counters, confined.then_some(&active));
+    let mut notes = notes(evidence, &window, confined, &denied);
+    notes.extend(logged_calls(&counters, &active));
+    // From here on a given base takes the active profile's place.
+    let request = &Request { profile: options.base.as_ref().or(request.profile), ..*request };
+    let start = policy_of(request.profile);
+    let mut seen = shape::Seen::of(request, &counters, &start, confined);
     if seen.calls.is_empty() {
         return Err(SuggestError::NothingSeen);
     }
-    let profile = shape::shrink(request, &active, &mut seen);
-    let policy = profile.evaluate(request.host);
-    laws::check(&active, &policy, &seen)?;
-    let denied = denied_calls(&counters, request.profile.is_some().then_some(&active));
-    let (before, after) = (active.native_summary(), policy.native_summary());
-    let mut notes = notes(request, &window, &seen, &denied);
+    let mut profile = shape::shrink(request, &start, &mut seen);
+    notes.append(&mut seen.notes);
+    let arguments = options.arguments.then(|| evidence.arguments());
+    if let Some(arguments) = &arguments {
+        let made = made(&counters, confined);
+        let narrowing =
+            argument::Narrowing { host, start: &start, arguments, made: &made, runtime: request.floor.runtime };
+        let narrowed = narrowing.narrow(profile);
+        profile = narrowed.profile;
+        notes.extend(narrowed.notes);
+    }
+    laws::check(&start, &profile.evaluate(host), &seen, arguments.as_ref())?;
+    let mut left_out = seen.left_out;
+    if options.base.is_some() {
+        left_out.extend(argument::refused(&start, &evidence.arguments()));
+        notes.extend(left_out.iter().map(|what| format!("the base denies what was seen, and it is left out: {what}")));
+    }
+    if !options.merge.is_empty() {
+        (profile, notes) = merged(request, profile, notes)?;
+    }
+    let (before, after) = (start.native_summary(), profile.evaluate(host).native_summary());
     notes.insert(
         1,
         format!(
@@ -147,7 +201,44 @@ pub fn suggest(request: &Request<'_>) -> Result<Suggestion, SuggestError> {
             after.allowed, before.allowed, after.conditional, before.conditional
         ),
     );
-    Ok(Suggestion { before, after, profile, policy, denied, notes })
+    if options.mode == Mode::Log {
+        let staged = staged::stage(&profile, request.profile, host)?;
+        profile = staged.profile;
+        notes.extend(staged.notes);
+    }
+    let policy = profile.evaluate(host);
+    Ok(Suggestion { before, after, profile, policy, denied, left_out, notes })
+}
+
+/// The union with the profiles that were given for it.
+fn merged(
+    request: &Request<'_>,
+    mut small: Profile,
+    mut notes: Vec<String>,
+) -> Result<(Profile, Vec<String>), SuggestError> {
+    // A rule is for all architectures of a profile. Those that the others have and that the start has, too, stay: the
+    // rules let no more through there than they did.
+    let theirs = request.options.merge.iter().flat_map(|other| &other.architectures);
+    let has = |arch: &Arch| request.profile.is_none_or(|start| start.architectures.contains(arch));
+    for arch in theirs.filter(|arch| has(arch)) {
+        if !small.architectures.contains(arch) {
+            small.architectures.push(*arch);
+        }
+    }
+    let mut all = vec![small];
+    all.extend(request.options.merge.iter().cloned());
+    let merged = merge(&all, request.host, false)?;
+    notes.extend(merged.notes.into_iter().map(|note| format!("--merge: {note}")));
+    if !merged.taken_over.is_empty() {
+        notes.push(format!("--merge: no table knows {}: taken over as they are", merged.taken_over.join(", ")));
+    }
+    Ok((merged.profile, notes))
+}
+
+/// How often each call reached the kernel on the container's own account.
+fn made(counters: &Counters, confined: bool) -> BTreeMap<(Abi, SyscallNr), u64> {
+    let calls = |tally: &Tally| tally.calls + if confined { 0 } else { tally.unfiltered_calls };
+    counters.tallies.iter().map(|(call, tally)| (*call, calls(tally))).filter(|(_, calls)| *calls > 0).collect()
 }
 
 /// Whether a program was executed under the filter: the last thing that a runtime does. A record without is that of a
@@ -186,9 +277,23 @@ fn denied_calls(counters: &Counters, policy: Option<&Policy>) -> Vec<DeniedCall>
         .collect()
 }
 
-fn notes(request: &Request<'_>, window: &Window, seen: &shape::Seen, denied: &[DeniedCall]) -> Vec<String> {
+/// Calls that the active profile let through and logged: what a staged profile would refuse.
+fn logged_calls(counters: &Counters, active: &Policy) -> Vec<String> {
+    let logged = counters.tallies.iter().filter(|((abi, nr), tally)| tally.calls > 0 && active.always_logs(*abi, *nr));
+    logged
+        .map(|((abi, nr), tally)| {
+            format!(
+                "logged meanwhile, for review: {} ({abi}), {}: it stays, and stays logged",
+                syscall::display_name(*abi, *nr),
+                times(tally.calls)
+            )
+        })
+        .collect()
+}
+
+fn notes(evidence: &Evidence, window: &Window, confined: bool, denied: &[DeniedCall]) -> Vec<String> {
     let Window { since, starts, complete, lost, .. } = window;
-    let of_containers = request.evidence.of_containers();
+    let of_containers = evidence.of_containers();
     let subject = if of_containers { "container" } else { "command" };
     let mut notes = vec![format!(
         "counted since {}, {starts} {} of the {subject}, {}",
@@ -200,7 +305,7 @@ fn notes(request: &Request<'_>, window: &Window, seen: &shape::Seen, denied: &[D
             (false, lost) => format!("not complete: {lost} calls or events were lost"),
         }
     )];
-    if request.profile.is_none() && of_containers {
+    if !confined && of_containers {
         notes.push(
             "the container has no filter: the runtime's own set-up (mount, pivot_root, unshare, ...) cannot be told from \
              the program's calls, and is allowed too"
@@ -216,6 +321,5 @@ fn notes(request: &Request<'_>, window: &Window, seen: &shape::Seen, denied: &[D
             times(call.count)
         ));
     }
-    notes.extend(seen.notes.iter().cloned());
     notes
 }

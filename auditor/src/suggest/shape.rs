@@ -21,16 +21,24 @@ pub(super) struct Seen {
     names: BTreeSet<String>,
     /// ABIs by which anything was called, denied calls included.
     abis: BTreeSet<Abi>,
+    /// What the given base denies.
+    pub(super) left_out: Vec<String>,
     /// What people should know.
     pub(super) notes: Vec<String>,
 }
 
 impl Seen {
-    pub(super) fn of(request: &Request<'_>, counters: &Counters, active: &Policy) -> Self {
+    /// `active` is what the suggestion starts from; `confined` is whether what was counted had a filter.
+    pub(super) fn of(request: &Request<'_>, counters: &Counters, active: &Policy, confined: bool) -> Self {
         let native = request.host.native;
-        let mut seen =
-            Self { calls: BTreeSet::new(), names: BTreeSet::new(), abis: BTreeSet::from([native]), notes: Vec::new() };
-        let confined = Some(request.profile.is_some());
+        let mut seen = Self {
+            calls: BTreeSet::new(),
+            names: BTreeSet::new(),
+            abis: BTreeSet::from([native]),
+            left_out: Vec::new(),
+            notes: Vec::new(),
+        };
+        let confined = Some(confined);
         for (&(abi, nr), tally) in &counters.tallies {
             let used = audit::is_used(tally, confined);
             if used || tally.denials.certain() + tally.denials.supervised > 0 {
@@ -61,7 +69,11 @@ impl Seen {
             return;
         };
         if matches!(active.verdict(abi, nr), Verdict::Denied(_)) {
-            self.notes.push(format!("{name} ({abi}) ran although the active profile denies it; it is left out"));
+            if request.options.base.is_some() {
+                self.left_out.push(format!("{name} ({abi})"));
+            } else {
+                self.notes.push(format!("{name} ({abi}) ran although the active profile denies it; it is left out"));
+            }
             return;
         }
         self.calls.insert((abi, nr));

@@ -11,7 +11,10 @@ mod evidence;
 mod filter;
 mod filters;
 mod merge;
+mod narrowed;
 mod parse;
+mod render;
+mod staged;
 mod suggest;
 mod syscalls;
 
@@ -31,4 +34,13 @@ fn docker_default() -> Profile {
 
 fn nr(abi: Abi, name: &str) -> SyscallNr {
     syscall::number(abi, name).unwrap_or_else(|| panic!("{abi} has no {name}"))
+}
+
+/// Asserts that the output is what `golden/NAME` holds; `AUDITOR_RECORD=1` writes it anew.
+fn assert_recorded(name: &str, output: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var_os("AUDITOR_RECORD").is_some() {
+        std::fs::write(&path, output).unwrap();
+    }
+    assert_eq!(output, std::fs::read_to_string(&path).unwrap_or_default(), "{name} differs from what is recorded");
 }

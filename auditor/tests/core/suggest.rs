@@ -166,7 +166,7 @@ fn a_record_with_gaps_is_refused_unless_told_otherwise() {
         };
         let error = request(&Options::default()).unwrap_err();
         assert_eq!(error, SuggestError::Incomplete { reason: reason.to_owned() });
-        let notes = request(&Options { allow_incomplete: true }).unwrap().notes;
+        let notes = request(&Options { allow_incomplete: true, ..Options::default() }).unwrap().notes;
         assert!(notes[0].contains("not complete"), "{notes:?}");
     }
 }
@@ -284,7 +284,7 @@ pub fn any_profile() -> impl Strategy<Value = Profile> {
         })
 }
 
-fn any_counters() -> impl Strategy<Value = Counters> {
+pub fn any_counters() -> impl Strategy<Value = Counters> {
     let abi = prop_oneof![3 => Just(Abi::X86_64), 1 => Just(Abi::I386), 1 => Just(Abi::X32)];
     let call = (abi, proptest::sample::select(NAMES.to_vec()), 0..3u64, 0..2u64);
     proptest::collection::vec(call, 1..10).prop_map(|rows| Counters {

@@ -4,8 +4,8 @@ mod check;
 mod diff;
 mod explain;
 mod merge;
-mod source;
-mod target;
+pub(super) mod source;
+pub(super) mod target;
 
 use clap::{Args, Subcommand};
 
@@ -44,10 +44,10 @@ pub(super) fn run(global: &Global, out: &Output, arguments: &Arguments) -> Resul
     }
 }
 
-fn parse(source: &Source) -> Result<DockerProfile, Error> {
+pub(super) fn parse(source: &Source) -> Result<DockerProfile, Error> {
     docker::parse_file(&source.bytes).map_err(|error| unusable(source, error))
 }
 
-fn unusable(source: &Source, error: ProfileError) -> Error {
+pub(super) fn unusable(source: &Source, error: ProfileError) -> Error {
     Error::Profile { name: source.name.clone(), source: error }
 }

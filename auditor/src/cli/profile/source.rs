@@ -42,25 +42,25 @@ fn plain(error: &io::Error) -> String {
 
 /// A file's name as it is shown, and what is in it.
 #[derive(Debug)]
-pub(super) struct Source {
-    pub(super) name: String,
-    pub(super) bytes: Vec<u8>,
+pub(in crate::cli) struct Source {
+    pub(in crate::cli) name: String,
+    pub(in crate::cli) bytes: Vec<u8>,
 }
 
 /// Reads files as [`read`] does.
-pub(super) fn read_all(paths: &[PathBuf]) -> Result<Vec<Source>, SourceError> {
+pub(in crate::cli) fn read_all(paths: &[PathBuf]) -> Result<Vec<Source>, SourceError> {
     refuse_stdin_twice(paths)?;
     paths.iter().map(|path| read(path)).collect()
 }
 
 /// Stdin has been read to its end the second time.
-pub(super) fn refuse_stdin_twice<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Result<(), SourceError> {
+pub(in crate::cli) fn refuse_stdin_twice<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Result<(), SourceError> {
     let stdin = paths.into_iter().filter(|path| path.as_path() == Path::new("-"));
     if stdin.count() > 1 { Err(SourceError::StdinTwice) } else { Ok(()) }
 }
 
 /// Reads a file, or stdin where it is called `-`. At most [`MAX_BYTES`] of it: a device or a pipe may have no end.
-pub(super) fn read(path: &Path) -> Result<Source, SourceError> {
+pub(in crate::cli) fn read(path: &Path) -> Result<Source, SourceError> {
     if path == Path::new("-") {
         read_from(io::stdin().lock(), "stdin".to_owned())
     } else {

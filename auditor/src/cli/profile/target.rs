@@ -29,7 +29,7 @@ pub enum TargetError {
 
 /// What Docker's own format makes rules depend on.
 #[derive(Debug, Args)]
-pub(super) struct Target {
+pub(in crate::cli) struct Target {
     /// The container has this capability beside Docker's default ones; may be given more than once. ALL adds every
     /// one, NONE takes the default ones away
     #[arg(long = "cap", value_name = "CAP")]
@@ -49,8 +49,13 @@ pub(super) struct Target {
 const FIRST_WITH_OCI_FIELDS: KernelVersion = KernelVersion(22, 6);
 
 impl Target {
+    /// A container on this machine, with the newest engine.
+    pub(in crate::cli) fn of_container(caps: &[String]) -> Self {
+        Self { caps: caps.to_vec(), kernel: None, arch: None, docker: None }
+    }
+
     /// The target that the options stand for.
-    pub(super) fn resolve(&self) -> Result<docker::Target, TargetError> {
+    pub(in crate::cli) fn resolve(&self) -> Result<docker::Target, TargetError> {
         Ok(docker::Target {
             native: self.arch.as_deref().map_or(Ok(Abi::NATIVE), native)?,
             kernel: self.kernel.as_deref().map_or_else(running_kernel, |version| {
@@ -107,7 +112,7 @@ fn capabilities(asked: &[String]) -> Result<Vec<String>, TargetError> {
 }
 
 /// The target in words: without them, people would take the answer for what happens everywhere.
-pub(super) fn meant(target: &docker::Target) -> String {
+pub(in crate::cli) fn meant(target: &docker::Target) -> String {
     let KernelVersion(kernel, major) = target.kernel;
     let docker = if target.drops_oci_fields { ", Docker before 23.0" } else { "" };
     format!(

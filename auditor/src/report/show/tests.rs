@@ -41,6 +41,7 @@ fn confined() -> ContainerView {
         SyscallView { unfiltered_calls: 4, unfiltered_errors: 1, ..row(x86, 165, 0, VerdictKind::Denied) },
         row(x86, 41, 0, VerdictKind::Allowed),
         row(x86, 42, 0, VerdictKind::Allowed),
+        SyscallView { action: Some("SCMP_ACT_LOG".to_owned()), ..row(x86, 84, 3, VerdictKind::Allowed) },
         row(Abi::I386, 3, 0, VerdictKind::Allowed),
         row(Abi::I386, 4, 5, VerdictKind::Allowed),
         row(x86, -1, 1, VerdictKind::Unknown),

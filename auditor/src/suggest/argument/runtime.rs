@@ -1,0 +1,30 @@
+//! What the runtimes themselves ask of these calls after they have installed the filter.
+//!
+//! A start that went one way says nothing of the next: Go's runtime makes a thread when it likes, and which operations
+//! of `prctl` are needed depends on the user, the capabilities and `docker exec`.
+
+use crate::profile::Runtime;
+
+/// `prctl`: what is asked between the filter and the program.
+const PRCTL: [u64; 8] = [
+    1,  // PR_SET_PDEATHSIG
+    2,  // PR_GET_PDEATHSIG
+    8,  // PR_SET_KEEPCAPS
+    15, // PR_SET_NAME
+    23, // PR_CAPBSET_READ
+    24, // PR_CAPBSET_DROP
+    38, // PR_SET_NO_NEW_PRIVS
+    47, // PR_CAP_AMBIENT
+];
+
+/// `clone`: a thread as Go makes it, and as the C library does.
+const THREADS: [u64; 2] = [0x5_0f00, 0x3d_0f00];
+
+/// What a runtime may ask of a call.
+pub(super) fn values(runtime: Runtime, name: &str) -> &'static [u64] {
+    match (runtime, name) {
+        (_, "prctl") => &PRCTL,
+        (Runtime::Runc, "clone") => &THREADS,
+        _ => &[],
+    }
+}

@@ -1,0 +1,281 @@
+//! The staged way in: what a smaller profile would refuse is let through and logged, as long as the active one lets it
+//! through.
+//!
+//! For each name the rules of both profiles are put together: the smaller one's first, then the active one's with LOG for
+//! ALLOW. libseccomp tries rules in an order of its own, so what comes of it is held against what it should do, as a
+//! function of all arguments. Where no order does it, the call stays as in the active profile, and that is told.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::SuggestError;
+use crate::filter::{Diagram, Diagrams, Outcome};
+use crate::profile::{
+    Action, Arch, ArgCondition, Entry, HostArch, Operator, Policy, Profile, Rule, Undetermined, reach,
+};
+use crate::syscall::{self, Abi, SyscallNr, display_name};
+
+/// A profile that logs, and what people should know of it.
+pub(super) struct Staged {
+    pub(super) profile: Profile,
+    pub(super) notes: Vec<String>,
+}
+
+/// A rule without its names.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Shape {
+    action: Action,
+    errno: Option<u32>,
+    args: Vec<ArgCondition>,
+}
+
+/// Holds for every argument, and comes after all exact comparisons where libseccomp orders rules.
+const ANY: ArgCondition = ArgCondition { index: 0, value: 0, value_two: 0, operator: Operator::GreaterOrEqual };
+
+/// Makes the profile that logs what `enforced` would refuse and `active` (`None`: no filter) does not.
+pub(super) fn stage(enforced: &Profile, active: Option<&Profile>, host: HostArch) -> Result<Staged, SuggestError> {
+    let policies = (
+        enforced.evaluate(host),
+        active.map_or_else(|| Policy::unconfined(host.native), |active| active.evaluate(host)),
+    );
+    let whole = head(enforced, active, host.native);
+    // A rule is for all architectures. One that the active profile has and a merged one has not may be in the way.
+    let less = Profile { architectures: enforced.architectures.clone(), ..whole.clone() };
+    let stage = |head: Profile| Stage { enforced: &policies.0, active: &policies.1, host, head };
+    let (profile, open) = stage(whole).of(enforced, active).or_else(|_| stage(less).of(enforced, active))?;
+    let mut notes = vec![
+        "--mode log: what the active profile lets through and was not seen is let through and logged: `auditor denials` \
+         and `auditor show` tell of it, and what ran is kept by the next suggestion"
+            .to_owned(),
+    ];
+    if !open.is_empty() {
+        notes.push(format!("--mode log: not all that would be refused is logged of {}", open.join(", ")));
+    }
+    let has = |profile: &Profile, abi: Abi| abi == host.native || profile.architectures.contains(&Arch::of(abi));
+    let list = |wanted: &dyn Fn(Abi) -> bool| {
+        let abis: Vec<&str> = Abi::ALL.into_iter().filter(|abi| wanted(*abi)).map(Abi::as_str).collect();
+        (!abis.is_empty()).then(|| abis.join(" and "))
+    };
+    if let Some(abis) = list(&|abi| has(&profile, abi) && !has(enforced, abi)) {
+        notes.push(format!(
+            "--mode log: calls by {abis} were not seen and would be refused; those with a name that stays are not logged"
+        ));
+    }
+    if let Some(abis) = list(&|abi| !has(&profile, abi) && active.is_some_and(|active| has(active, abi))) {
+        notes.push(format!(
+            "--mode log: calls by {abis} are refused and not logged: a merged profile has no such calls"
+        ));
+    }
+    Ok(Staged { profile, notes })
+}
+
+/// All but the rules: nothing that the active profile lets through by default is refused.
+fn head(enforced: &Profile, active: Option<&Profile>, native: Abi) -> Profile {
+    let (like, family) = match active {
+        Some(active) if !enforced.default_action.passes() => (active, active.architectures.clone()),
+        Some(active) => (enforced, active.architectures.clone()),
+        // Without a filter every ABI of the machine is there.
+        None => (enforced, family(native)),
+    };
+    let mut architectures = enforced.architectures.clone();
+    architectures.extend(family.into_iter().filter(|arch| !enforced.architectures.contains(arch)));
+    let logs = active.is_none() && !enforced.default_action.passes();
+    let (default_action, default_errno) =
+        if logs { (Action::Log, None) } else { (like.default_action, like.default_errno) };
+    Profile { default_action, default_errno, architectures, rules: Vec::new(), ..like.clone() }
+}
+
+fn family(native: Abi) -> Vec<Arch> {
+    match native {
+        Abi::X86_64 | Abi::I386 | Abi::X32 => vec![Arch::X86_64, Arch::X86, Arch::X32],
+        Abi::Aarch64 | Abi::Arm => vec![Arch::Aarch64, Arch::Arm],
+    }
+}
+
+/// The rules of each name, in their order.
+fn by_name(profile: &Profile) -> BTreeMap<&str, Vec<Shape>> {
+    let mut named: BTreeMap<&str, Vec<Shape>> = BTreeMap::new();
+    for rule in &profile.rules {
+        for name in &rule.names {
+            named.entry(name).or_default().push(Shape {
+                action: rule.action,
+                errno: rule.errno,
+                args: rule.args.clone(),
+            });
+        }
+    }
+    named
+}
+
+impl Shape {
+    fn rule(&self, names: &[&str]) -> Rule {
+        let Self { action, errno, args } = self.clone();
+        Rule { names: names.iter().map(|name| (*name).to_owned()).collect(), action, errno, args }
+    }
+
+    fn logged(&self) -> Self {
+        match self.action {
+            Action::Allow => Self { action: Action::Log, errno: None, args: self.args.clone() },
+            _ => self.clone(),
+        }
+    }
+}
+
+struct Stage<'a> {
+    enforced: &'a Policy,
+    active: &'a Policy,
+    host: HostArch,
+    /// The profile, as far as it is known.
+    head: Profile,
+}
+
+/// How well rules do what they should.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Fit {
+    No,
+    /// They let through what they should, and answer otherwise to what is refused.
+    Passes,
+    /// They log too little or too much.
+    Answers,
+    Exact,
+}
+
+impl Stage<'_> {
+    /// The profile, and the names of which not all is logged.
+    fn of(mut self, enforced: &Profile, active: Option<&Profile>) -> Result<(Profile, Vec<String>), SuggestError> {
+        let named = [Some(enforced), active].map(|profile| profile.map(by_name).unwrap_or_default());
+        let names: BTreeSet<&str> = named.iter().flat_map(BTreeMap::keys).copied().collect();
+        let mut written: BTreeMap<Vec<Shape>, Vec<&str>> = BTreeMap::new();
+        let mut open = Vec::new();
+        for name in names {
+            let [small, all] = [&named[0], &named[1]].map(|named| named.get(name).map_or(&[][..], Vec::as_slice));
+            let (shapes, exact) = self.name(name, small, all);
+            if !exact {
+                open.push(name.to_owned());
+            }
+            if !shapes.is_empty() {
+                written.entry(shapes).or_default().push(name);
+            }
+        }
+        let rules = written.iter().flat_map(|(shapes, names)| shapes.iter().map(|shape| shape.rule(names)));
+        self.head.rules = rules.collect();
+        self.check()?;
+        Ok((self.head, open))
+    }
+
+    /// The rules of a name, and whether they log what they should.
+    fn name(&self, name: &str, small: &[Shape], all: &[Shape]) -> (Vec<Shape>, bool) {
+        let mut best = (Fit::No, Vec::new());
+        for shapes in candidates(small, all, self.head.default_action) {
+            let fit = self.fit(name, &shapes);
+            if fit > best.0 {
+                best = (fit, shapes);
+            }
+            if fit == Fit::Exact {
+                break;
+            }
+        }
+        match best {
+            // As the active profile has it: nothing is refused that it lets through.
+            (Fit::No, _) => (all.to_vec(), false),
+            (fit, shapes) => (shapes, fit == Fit::Exact),
+        }
+    }
+
+    fn fit(&self, name: &str, shapes: &[Shape]) -> Fit {
+        let rules = shapes.iter().map(|shape| shape.rule(&[name])).collect();
+        let policy = Profile { rules, ..self.head.clone() }.evaluate(self.host);
+        let calls = policy.abis().filter_map(|abi| Some((abi, syscall::number(abi, name)?)));
+        calls.map(|(abi, nr)| self.call(&policy, abi, nr).unwrap_or(Fit::No)).min().unwrap_or(Fit::Exact)
+    }
+
+    fn call(&self, policy: &Policy, abi: Abi, nr: SyscallNr) -> Result<Fit, Undetermined> {
+        let mut diagrams = Diagrams::new();
+        let done = policy.diagram(&mut diagrams, abi, nr)?;
+        let (wanted, known) = self.wanted(&mut diagrams, abi, nr)?;
+        let differs = |wrong: &dyn Fn(Outcome, Outcome) -> bool| diagrams.pair_witness(done, wanted, wrong).is_some();
+        Ok(if differs(&|done, wanted| reach(done.action) != reach(wanted.action)) {
+            Fit::No
+        } else if differs(&|done, wanted| !done.action.passes() && done != wanted) {
+            Fit::Passes
+        } else if known && differs(&|done, wanted| done != wanted) {
+            Fit::Answers
+        } else {
+            Fit::Exact
+        })
+    }
+
+    /// What should happen, and whether it matters what is logged: by an ABI that the smaller profile leaves out no rule
+    /// can say it, since a rule is for all of them.
+    fn wanted(&self, diagrams: &mut Diagrams, abi: Abi, nr: SyscallNr) -> Result<(Diagram, bool), Undetermined> {
+        let all = self.active.diagram(diagrams, abi, nr)?;
+        if !self.enforced.contains(abi) {
+            return Ok((all, false));
+        }
+        let small = self.enforced.diagram(diagrams, abi, nr)?;
+        let logged = Outcome { action: Action::Log, data: 0 };
+        let wanted = diagrams.combine(small, all, |small, all| match (small.action.passes(), all.action.passes()) {
+            (true, _) => small,
+            (false, true) => logged,
+            (false, false) => all,
+        })?;
+        Ok((wanted, true))
+    }
+
+    /// What is let through is what the active profile or the smaller one lets through: over every ABI and number.
+    fn check(&self) -> Result<(), SuggestError> {
+        let policy = self.head.evaluate(self.host);
+        for abi in policy.abis() {
+            for nr in syscall::all(abi).map(|(nr, _)| nr).chain([SyscallNr::OUTSIDE]) {
+                let [done, small, all] = [&policy, self.enforced, self.active].map(|policy| policy.entry(abi, nr));
+                if let (Entry::Always(done), Entry::Always(small), Entry::Always(all)) = (&*done, &*small, &*all) {
+                    let small = if self.enforced.contains(abi) { reach(small.action) } else { 0 };
+                    self.refuse(abi, nr, reach(done.action), small.max(reach(all.action)))?;
+                    continue;
+                }
+                match self.call(&policy, abi, nr) {
+                    Ok(Fit::Exact | Fit::Answers | Fit::Passes) => {}
+                    // Unknown before, and unknown in the same way; or a door that libseccomp makes no code of.
+                    Err(_) if done == all || self.active.diagram(&mut Diagrams::new(), abi, nr).is_err() => {}
+                    Ok(Fit::No) | Err(_) => return Err(SuggestError::Narrower { abi, name: display_name(abi, nr) }),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, abi: Abi, nr: SyscallNr, done: u8, wanted: u8) -> Result<(), SuggestError> {
+        let name = || display_name(abi, nr);
+        match done.cmp(&wanted) {
+            std::cmp::Ordering::Equal => Ok(()),
+            std::cmp::Ordering::Less => Err(SuggestError::Narrower { abi, name: name() }),
+            std::cmp::Ordering::Greater => Err(SuggestError::Wider { abi, name: name() }),
+        }
+    }
+}
+
+/// Rules that may do it, the likeliest first.
+fn candidates(small: &[Shape], all: &[Shape], default: Action) -> Vec<Vec<Shape>> {
+    let mut found = vec![small.to_vec()];
+    let logged: Vec<Shape> = all.iter().map(Shape::logged).collect();
+    let always = Shape { action: Action::Log, errno: None, args: Vec::new() };
+    let last = |shape: &Shape| Shape {
+        args: if shape.args.is_empty() { vec![ANY] } else { shape.args.clone() },
+        ..shape.clone()
+    };
+    let passing = |shapes: &[Shape]| shapes.iter().filter(|shape| !shape.action.denies()).cloned().collect::<Vec<_>>();
+    // What the active profile allows by default it has no rule for.
+    let rest = if default.denies() { logged.clone() } else { [&logged[..], &[always]].concat() };
+    found.push(rest.clone());
+    let after: Vec<Shape> = rest.iter().map(last).collect();
+    let before = passing(small);
+    found.push([&before[..], &after].concat());
+    found.push([&after[..], &before].concat());
+    // Where what is not named is logged already, only what passes needs a rule.
+    found.push(before);
+    found.extend([logged, all.to_vec()]);
+    for shapes in &mut found {
+        let mut seen = BTreeSet::new();
+        shapes.retain(|shape| seen.insert(shape.clone()));
+    }
+    found
+}
