@@ -5,7 +5,10 @@
 
 use crate::profile::Runtime;
 
-/// `prctl`: what is asked between the filter and the program.
+/// `prctl`: what is asked between the filter and the program. Keeping and dropping capabilities (8, 24, 47) was seen of
+/// runc 1.1.5 and crun 1.8.1 alike, with and without no_new_privs, a terminal, a user, capabilities, and `docker exec`; the
+/// others are in their sources (`finalizeNamespace` in libcontainer, `libcrun_set_caps` in crun) or
+/// in the libraries that they are made with.
 const PRCTL: [u64; 8] = [
     1,  // PR_SET_PDEATHSIG
     2,  // PR_GET_PDEATHSIG
