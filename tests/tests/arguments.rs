@@ -207,6 +207,24 @@ fn one_that_makes_up_arguments_fills_its_own_slot_alone() -> Result<()> {
     Ok(())
 }
 
+/// Where several processors fight for the last of the room, no more get it than there is, and nothing goes uncounted.
+#[test]
+fn room_that_many_threads_want_at_once_is_given_once() -> Result<()> {
+    let _alone = alone();
+    let kernel = counting()?;
+    let cage = Cage::new()?;
+    const EACH: u64 = 50_000;
+    run(&cage, &["--threads=8", FILTER], &[format!("16(ffffffff,100000+)*{EACH}"), format!("i386:54(0,9+)*{EACH}")])?;
+    let seen = arguments_of(&kernel, cage.id())?;
+    let entries = |arguments: &Arguments| arguments.calls.values().map(|values| values.seen.len()).sum::<usize>();
+    assert_eq!(entries(&seen.filtered) + entries(&seen.unfiltered), ROOM);
+    for key in [key(Abi::X86_64, "ioctl")?, key(Abi::I386, "ioctl")?] {
+        let values = &seen.filtered.calls[&key];
+        assert_eq!(values.seen.values().sum::<u64>() + values.overflowed, 8 * EACH, "{key:?}");
+    }
+    Ok(())
+}
+
 /// The map has room for two slots' entries. If any stayed, a later round would find less.
 #[test]
 fn a_slot_that_is_given_back_leaves_nothing() -> Result<()> {

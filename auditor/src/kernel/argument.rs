@@ -47,7 +47,7 @@ impl Kernel {
             let Some(of_slot) = all.get_mut(&SlotNr(key.slot)).filter(|_| count > 0) else { continue };
             let call = (decode::abi(u16::from(key.abi)), decode::key_number(key.nr));
             let values = of_class(of_slot, key.class).calls.entry(call).or_default();
-            *values.seen.entry(key.values).or_default() += count;
+            values.seen.insert(key.values, count);
         }
         Ok(all)
     }
