@@ -88,3 +88,23 @@ pub fn any_denials(counters: &Counters) -> Vec<(Abi, SyscallNr)> {
     let refused = |tally: &Tally| tally.denials.certain() + tally.denials.supervised > 0;
     counters.tallies.iter().filter(|(_, tally)| refused(tally)).map(|(key, _)| *key).collect()
 }
+
+/// Calls under a filter, or some of them, by ABI and number.
+pub type Made = BTreeMap<(Abi, i32), u64>;
+
+/// What `count` says of each call.
+pub fn made(counters: &Counters, count: impl Fn(&Tally) -> u64) -> Made {
+    counters.tallies.iter().map(|((abi, nr), tally)| ((*abi, nr.0), count(tally))).filter(|(_, n)| *n > 0).collect()
+}
+
+/// Calls under a filter that a runtime made.
+#[must_use]
+pub fn of_runtime(counters: &Counters) -> Made {
+    made(counters, |tally| tally.runtime_calls)
+}
+
+/// Calls under a filter that programs made.
+#[must_use]
+pub fn of_program(counters: &Counters) -> Made {
+    made(counters, |tally| tally.calls - tally.runtime_calls)
+}

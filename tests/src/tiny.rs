@@ -1,29 +1,62 @@
-//! A program that makes the calls that it is told to, and not one more: no library, no start-up. What is counted of it is
+//! A program that makes a few calls, and not one more: no library, no start-up. What is counted of it is
 //! known to the last call.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use auditor::syscall::Abi;
+
+use crate::counting::Made;
 
 const BASE: u64 = 0x40_0000;
 const HEADERS: u64 = 64 + 56;
 /// `exit`, which is the last call.
-pub const EXIT: u32 = 60;
+const EXIT: u32 = 60;
+/// What it does before: numbers that the C library never uses, and how often.
+const CALLS: [(u32, u32); 2] = [(124, 5), (121, 3)];
 
-/// Writes a program for x86-64 that makes each call so many times, with one argument, and ends.
-pub fn write(path: &Path, calls: &[(u32, u32, u32)]) -> Result<()> {
+/// All calls of so many runs, `execve` not among them.
+#[must_use]
+pub fn calls(runs: u64) -> Made {
+    let all = CALLS.into_iter().chain([(EXIT, 1)]);
+    all.map(|(nr, count)| ((Abi::X86_64, nr.cast_signed()), u64::from(count) * runs)).collect()
+}
+
+/// The program in a directory of its own.
+#[derive(Debug)]
+pub struct Tiny {
+    _directory: tempfile::TempDir,
+    path: PathBuf,
+}
+
+impl Tiny {
+    /// A new one.
+    pub fn new() -> Result<Self> {
+        let directory = tempfile::tempdir().context("making a directory for a program")?;
+        let path = directory.path().join("tiny");
+        write(&path)?;
+        Ok(Self { _directory: directory, path })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.path.to_str().unwrap_or_default()
+    }
+}
+
+/// Writes the program, for x86-64.
+pub fn write(path: &Path) -> Result<()> {
     let mut code = Vec::new();
-    for (nr, arg, count) in calls {
+    for (nr, count) in CALLS {
         code.extend([0x41, 0xbc]); // mov r12d, count
         code.extend(count.to_le_bytes());
         let top = code.len();
         code.push(0xb8); // mov eax, nr
         code.extend(nr.to_le_bytes());
-        code.push(0xbf); // mov edi, arg
-        code.extend(arg.to_le_bytes());
-        code.extend([0x31, 0xf6, 0x31, 0xd2]); // xor esi, esi; xor edx, edx
+        code.extend([0x31, 0xff, 0x31, 0xf6, 0x31, 0xd2]); // xor edi, edi; xor esi, esi; xor edx, edx
         code.extend([0x0f, 0x05, 0x41, 0xff, 0xcc, 0x75]); // syscall; dec r12d; jnz top
         let back = i8::try_from(code.len() + 1 - top).context("a short jump")?;
         code.extend((-back).to_le_bytes());

@@ -1,65 +1,31 @@
 //! Whose calls they are: the runtime's, from its filter to the program, or the program's. And slots for cgroups that are
 //! no container's. Every number equal; programs without a library make calls that are known to the last one. Needs root
-//! and a kernel that takes the programs, and for containers Docker with runc and crun; fails without.
+//! and a kernel that takes the programs; fails without.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use auditor::container::CgroupId;
 use auditor::counters::{Counters, Tally};
-use auditor::kernel::{Kernel, KernelError, SlotNr, SlotState};
-use auditor::syscall::{self, Abi, SyscallNr};
+use auditor::kernel::{Kernel, KernelError, SlotState};
+use auditor::syscall::{Abi, SyscallNr};
 use tests::cage::{Cage, output_of};
-use tests::counting::{alone, counters_of, counting, slot_of};
-use tests::engine::{CRUN, CgroupMode, Engine};
+use tests::counting::{alone, counters_of, counting, made, of_program, of_runtime};
+use tests::groundtruth;
 use tests::process::wait_for;
-use tests::{groundtruth, image, tiny};
+use tests::tiny::{self, Tiny};
 
 const FILTER: &str = "100=errno:1";
-/// What the program without a library does, by number, argument and count.
-const TINY: [(u32, u32, u32); 2] = [(124, 0, 5), (121, 0, 3)];
 
-fn tally(counters: &Counters, abi: Abi, nr: i32) -> Tally {
-    counters.tallies.get(&(abi, SyscallNr(nr))).copied().unwrap_or_default()
+fn native(counters: &Counters, nr: i32) -> Tally {
+    counters.tallies.get(&(Abi::X86_64, SyscallNr(nr))).copied().unwrap_or_default()
 }
 
-/// Calls under a filter that some phase made, by number.
-fn made(counters: &Counters, count: impl Fn(&Tally) -> u64) -> BTreeMap<(Abi, i32), u64> {
-    counters.tallies.iter().map(|((abi, nr), tally)| ((*abi, nr.0), count(tally))).filter(|(_, n)| *n > 0).collect()
-}
-
-fn of_runtime(counters: &Counters) -> BTreeMap<(Abi, i32), u64> {
-    made(counters, |tally| tally.runtime_calls)
-}
-
-fn of_program(counters: &Counters) -> BTreeMap<(Abi, i32), u64> {
-    made(counters, |tally| tally.calls - tally.runtime_calls)
-}
-
-/// All calls of so many runs of the program.
-fn of_tiny(runs: u64) -> BTreeMap<(Abi, i32), u64> {
-    BTreeMap::from([(124, 5), (121, 3), (60, 1)].map(|(nr, count)| ((Abi::X86_64, nr), count * runs)))
-}
-
-struct Tiny {
-    _directory: tempfile::TempDir,
-    path: PathBuf,
-}
-
-impl Tiny {
-    fn new() -> Result<Self> {
-        let directory = tempfile::tempdir()?;
-        let path = directory.path().join("tiny");
-        tiny::write(&path, &TINY)?;
-        Ok(Self { _directory: directory, path })
-    }
-
-    fn path(&self) -> &str {
-        self.path.to_str().unwrap_or_default()
-    }
+fn of_i386(counters: &Counters, nr: i32) -> Tally {
+    counters.tallies.get(&(Abi::I386, SyscallNr(nr))).copied().unwrap_or_default()
 }
 
 /// A task with a filter is the runtime until its `execve` succeeds: that is its last call.
@@ -76,9 +42,9 @@ fn from_the_filter_to_the_program_is_the_runtime_s() -> Result<()> {
         let mut expected = BTreeMap::from([((Abi::X86_64, 140), 4), ((Abi::I386, 147), 2), ((Abi::X32, 124), 6)]);
         expected.extend(execs.map(|(nr, count)| ((Abi::X86_64, nr), count)).into_iter().filter(|(_, n)| *n > 0));
         assert_eq!(of_runtime(&counters), expected, "{how}");
-        assert_eq!(of_program(&counters), of_tiny(1), "{how}");
+        assert_eq!(of_program(&counters), tiny::calls(1), "{how}");
         // The first try of an `execve` has failed, and made nobody a program.
-        assert_eq!(tally(&counters, Abi::X86_64, 59).errors, 1, "{how}");
+        assert_eq!(native(&counters, 59).errors, 1, "{how}");
     }
     Ok(())
 }
@@ -94,11 +60,11 @@ fn children_are_what_their_parent_is() -> Result<()> {
     let line = ["args", FILTER, "--forks=3", "124(0)*10", "--", path, "args", "--forks=4", "124(0)*10", "121(0)*2"];
     cage.run(program, &line)?;
     let counters = counters_of(&kernel, cage.id())?;
-    let of_124 = tally(&counters, Abi::X86_64, 124);
+    let of_124 = native(&counters, 124);
     assert_eq!((of_124.runtime_calls, of_124.calls), (40, 90));
-    let of_121 = tally(&counters, Abi::X86_64, 121);
+    let of_121 = native(&counters, 121);
     assert_eq!((of_121.runtime_calls, of_121.calls), (0, 10));
-    assert_eq!(tally(&counters, Abi::X86_64, 57).runtime_calls, 3);
+    assert_eq!(native(&counters, 57).runtime_calls, 3);
     Ok(())
 }
 
@@ -110,12 +76,12 @@ fn a_program_of_another_abi_is_a_program() -> Result<()> {
     let cage = Cage::new()?;
     cage.run(groundtruth::program()?, &["work", "--filter=100=errno:1", "--execs32=25", "--forks=5", "i386:147*3"])?;
     let counters = counters_of(&kernel, cage.id())?;
-    let getsid = tally(&counters, Abi::I386, 147);
+    let getsid = of_i386(&counters, 147);
     // The thread itself and its five children, none of which executed anything; then 25 programs.
     assert_eq!((getsid.runtime_calls, getsid.calls), (18, 18 + 75));
-    let execve = tally(&counters, Abi::I386, 11);
+    let execve = of_i386(&counters, 11);
     assert_eq!((execve.runtime_calls, execve.calls), (0, 25));
-    assert_eq!(tally(&counters, Abi::X86_64, 59).runtime_calls, 25);
+    assert_eq!(native(&counters, 59).runtime_calls, 25);
     Ok(())
 }
 
@@ -175,7 +141,7 @@ fn a_command_in_a_cgroup_of_its_own_is_counted_from_its_execution() -> Result<()
         assert!(owner.from_first_call && owner.state == SlotState::Live, "{owner:?}");
         let inside = kernel.follow_cgroup(id_of(&nested)?, &[], true);
         assert!(matches!(inside, Err(KernelError::CountedWithin(_))), "{inside:?}");
-        let mut expected = of_tiny(2);
+        let mut expected = tiny::calls(2);
         expected.insert((Abi::X86_64, 59), 2);
         let counters = counters_of(&kernel, cage.id())?;
         assert_eq!(made(&counters, |tally| tally.unfiltered_calls), expected, "round {round}");
@@ -183,7 +149,7 @@ fn a_command_in_a_cgroup_of_its_own_is_counted_from_its_execution() -> Result<()
         enter(cage.path(), &[groundtruth::program()?.to_str().context("a plain path")?, "args", FILTER, "140(0)*4"])?;
         let counters = counters_of(&kernel, cage.id())?;
         assert_eq!(of_runtime(&counters), BTreeMap::new());
-        assert_eq!(tally(&counters, Abi::X86_64, 140).calls, 4);
+        assert_eq!(native(&counters, 140).calls, 4);
         // Half of them go before anybody stops following, and half are still there.
         if round % 2 == 0 {
             drop(cage);
@@ -222,92 +188,8 @@ fn a_service_that_runs_is_followed_with_its_runtime() -> Result<()> {
     }
     let counters = kernel.counters(&BTreeSet::from([slot]))?.remove(&slot).context("the slot")?;
     assert_eq!(of_runtime(&counters), BTreeMap::from([((Abi::X86_64, 140), 8), ((Abi::X86_64, 59), 4)]));
-    assert_eq!(of_program(&counters), of_tiny(2));
+    assert_eq!(of_program(&counters), tiny::calls(2));
     child.kill()?;
     child.wait()?;
-    Ok(())
-}
-
-fn number(name: &str) -> Result<(Abi, i32)> {
-    Ok((Abi::X86_64, syscall::number(Abi::X86_64, name).with_context(|| format!("the number of {name}"))?.0))
-}
-
-/// The slot of a container, also of one that has ended.
-fn slot_named(kernel: &Kernel, id: &str) -> Result<SlotNr> {
-    let owners = kernel.owners()?;
-    let found = owners.iter().find(|(_, owner)| owner.name == id);
-    Ok(*found.with_context(|| format!("container {id} has no slot"))?.0)
-}
-
-fn counters_in(kernel: &Kernel, slot: SlotNr) -> Result<Counters> {
-    kernel.counters(&BTreeSet::from([slot]))?.remove(&slot).context("the slot's counters")
-}
-
-/// Real runtimes: what they do under the filter ends with one `execve`, and the program's calls are known to the last one.
-#[test]
-fn of_a_container_all_but_the_program_s_calls_are_the_runtime_s() -> Result<()> {
-    let _alone = alone();
-    let engine = Engine::start(CgroupMode::Unified)?;
-    let tree = image::busybox_tree(&engine)?;
-    tiny::write(&tree.path().join("tiny"), &TINY)?;
-    engine.import_image(tree.path(), image::BUSYBOX)?;
-    let mut kernel = counting()?;
-    let rows: [(&str, &[&str]); 6] = [
-        ("runc", &[]),
-        ("runcnnp", &["--security-opt=no-new-privileges"]),
-        ("runcuser", &["--user=1000:1000", "--cap-drop=ALL"]),
-        ("crun", &[CRUN]),
-        ("crunnnp", &[CRUN, "--security-opt=no-new-privileges"]),
-        ("crunuser", &[CRUN, "--user=1000:1000", "--cap-drop=ALL"]),
-    ];
-    for (name, options) in rows {
-        let line = [&["run", "--network=none", "--name", name][..], options, &[image::BUSYBOX, "/tiny"]].concat();
-        engine.client(line)?;
-        let slot = slot_named(&kernel, &engine.id(name)?)?;
-        let counters = counters_in(&kernel, slot)?;
-        assert_eq!(of_program(&counters), of_tiny(1), "{name}");
-        let runtime = of_runtime(&counters);
-        assert_eq!(runtime.get(&number("execve")?), Some(&1), "{name}");
-        ensure!(runtime.len() > 1 && runtime.keys().all(|(abi, _)| *abi == Abi::X86_64), "{name}: {runtime:?}");
-        kernel.release(&BTreeSet::from([slot]))?;
-    }
-    for (name, options) in [("runcexec", &[][..]), ("crunexec", &[CRUN])] {
-        let sleep = [image::BUSYBOX, "/bin/busybox", "sleep", "1000"];
-        engine.client([&["run", "--detach", "--network=none", "--name", name][..], options, &sleep].concat())?;
-        let slot = slot_named(&kernel, &engine.id(name)?)?;
-        let execs = |kernel: &Kernel| -> Result<_> {
-            let before = wait_for("the program to sleep", Duration::from_secs(10), || {
-                let counters = counters_in(kernel, slot)?;
-                let asleep = ["nanosleep", "clock_nanosleep"]
-                    .iter()
-                    .any(|name| number(name).is_ok_and(|(abi, nr)| tally(&counters, abi, nr).calls > 0));
-                Ok(asleep.then_some(counters))
-            })?;
-            for _ in 0..3 {
-                engine.client(["exec", name, "/tiny"])?;
-            }
-            let after = counters_in(kernel, slot)?;
-            let more = |count: fn(&Counters) -> BTreeMap<(Abi, i32), u64>| {
-                let (before, after) = (count(&before), count(&after));
-                let grown = |(key, n): (&(Abi, i32), &u64)| (*key, n - before.get(key).copied().unwrap_or(0));
-                after.iter().map(grown).filter(|(_, n)| *n > 0).collect::<BTreeMap<_, _>>()
-            };
-            Ok((more(of_runtime), more(of_program)))
-        };
-        let (runtime, program) = execs(&kernel)?;
-        assert_eq!(program, of_tiny(3), "{name}");
-        assert_eq!(runtime.get(&number("execve")?), Some(&3), "{name}");
-        // The same for one that was there before.
-        let id = CgroupId(std::fs::metadata(engine.cgroup(name)?)?.ino());
-        let mut later = Kernel::load(4)?;
-        later.attach(|| vec![(id, Vec::new())])?;
-        for _ in 0..2 {
-            engine.client(["exec", name, "/tiny"])?;
-        }
-        let counters = counters_in(&later, slot_of(&later, id)?)?;
-        assert_eq!(of_program(&counters), of_tiny(2), "{name}");
-        assert_eq!(of_runtime(&counters).get(&number("execve")?), Some(&2), "{name}");
-        engine.client(["rm", "--force", name])?;
-    }
     Ok(())
 }

@@ -19,7 +19,7 @@ use crate::{repo, setup};
 pub const KERNELS: [&str; 2] = ["6.1", "6.12"];
 /// Tests of the package `tests` that need no engine, and run in the machine. Those of single refusals are not among
 /// them: they ask how many of a storm find room in a ring, and an emulated processor does not keep up.
-const TESTS: [&str; 3] = ["kernel", "arguments", "filters"];
+const TESTS: [&str; 4] = ["kernel", "arguments", "phases", "filters"];
 /// How long one machine may take: its processor is software.
 const PATIENCE: Duration = Duration::from_secs(40 * 60);
 /// Size of the machine's disk; only what is used takes room here.
