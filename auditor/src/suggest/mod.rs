@@ -5,6 +5,8 @@
 //! of those that let calls through: conditions, errnos and the order of rules stay what they were.
 
 mod argument;
+pub mod exposure;
+mod floor;
 mod floor;
 mod laws;
 mod material;
