@@ -133,10 +133,18 @@ impl Estimate {
 }
 
 /// As a percentage that is not smaller than it is: a tenth below 10 %, else whole.
-#[must_use]
-fn percent_up(share: f64) -> String {
+pub(crate) fn percent_up(share: f64) -> String {
     let percent = 100.0 * share;
-    if percent < 10.0 { format!("{:.1} %", (percent * 10.0).ceil() / 10.0) } else { format!("{:.0} %", percent.ceil()) }
+    // What is whole but for a rounding of the binary form is whole.
+    let up = |value: f64| (value - 1e-9).ceil();
+    if percent < 10.0 { format!("{:.1} %", up(percent * 10.0) / 10.0) } else { format!("{:.0} %", up(percent)) }
+}
+
+/// As a percentage that is not larger than it is: a tenth above 90 %, else whole.
+pub(crate) fn percent_down(share: f64) -> String {
+    let percent = 100.0 * share;
+    let down = |value: f64| (value + 1e-9).floor();
+    if percent > 90.0 { format!("{:.1} %", down(percent * 10.0) / 10.0) } else { format!("{:.0} %", down(percent)) }
 }
 
 /// 1 - Q1/U * (T-1)Q1 / ((T-1)Q1 + 2Q2), with U the sum of all incidences; without calls of two starts the second

@@ -6,6 +6,7 @@ mod limit;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::estimate::{Chance, Estimate};
+pub(crate) use self::estimate::{percent_down, percent_up};
 pub use self::limit::upper_limit;
 use crate::syscall::{Abi, SyscallNr};
 
