@@ -35,7 +35,7 @@ use crate::recording::RecordingError;
 use crate::recording::enter::EnterError;
 use crate::report::escape;
 use crate::report::filter::FilterError;
-use crate::suggest::SuggestError;
+use crate::suggest::{AllowError, SuggestError};
 use output::Output;
 use profile::{SourceError, TargetError};
 
@@ -192,6 +192,9 @@ pub enum Error {
         /// What is wrong.
         source: ProfileError,
     },
+    /// A call that is to be taken in is none.
+    #[error("--allow: {0}")]
+    Allow(#[from] AllowError),
     /// There is no suggestion.
     #[error(transparent)]
     Suggest(#[from] SuggestError),

@@ -15,6 +15,7 @@ pub mod reason;
 pub mod resolve;
 pub mod show;
 pub mod snapshot;
+pub mod suggestion;
 pub mod summary;
 pub mod table;
 pub mod view;

@@ -11,7 +11,10 @@ use super::SuggestError;
 use crate::audit;
 use crate::counters::Counters;
 use crate::filter::{Comparison, Diagrams, Outcome, Test};
-use crate::profile::{Action, HostArch, Policy, Profile, Rule, Undetermined, Verdict, door, doors, reach};
+use crate::profile::{
+    Action, ArgCondition, Entry, HostArch, Operator, Policy, Profile, Rule, Runtime, Undetermined, Verdict, door,
+    doors, reach,
+};
 use crate::report::escape::{NAME_WIDTH, capped};
 use crate::report::near::near;
 use crate::syscall::{self, Abi, SyscallNr, display_name, known_name};
@@ -118,7 +121,10 @@ impl Start<'_> {
         }
         if let Some(profile) = self.profile.filter(|_| !opening.names.is_empty()) {
             let wide = widened(profile, self, &opening.names);
-            check(self.policy, &wide.evaluate(self.host), &opening.names)?;
+            // What the profile's rules let through and runc's stub alone shut comes open where the stub moves up.
+            let rules = profile.evaluate(self.host.with(Runtime::Crun));
+            let stubbed = profile.default_action.denies().then_some(rules);
+            check(self.policy, stubbed.as_ref(), &wide.evaluate(self.host), &opening.names)?;
             opening.profile = Some(wide);
         }
         Ok(opening)
@@ -186,32 +192,49 @@ fn widened(profile: &Profile, start: &Start<'_>, names: &BTreeSet<String>) -> Pr
         args: Vec::new(),
     });
     // runc answers ENOSYS above the highest number that is named. If that is one of these now, what lies between keeps
-    // its answer by a rule.
-    let policy = wide.evaluate(start.host);
-    let mut between = BTreeSet::new();
-    for abi in Abi::ALL {
-        if let Some((old, new)) = start.policy.stub_above(abi).zip(policy.stub_above(abi)) {
-            between.extend(syscall::all(abi).filter(|(nr, _)| (old..=new).contains(nr) && *nr > old).map(|(_, name)| name));
+    // its answer by a rule; and that rule may name a higher number of another ABI.
+    loop {
+        let policy = wide.evaluate(start.host);
+        let mut between = BTreeSet::new();
+        for abi in Abi::ALL {
+            if let Some((old, new)) = start.policy.stub_above(abi).zip(policy.stub_above(abi)) {
+                let shut = |nr: &SyscallNr| *nr > old && *nr <= new;
+                between.extend(syscall::all(abi).filter(|(nr, _)| shut(nr)).map(|(_, name)| name));
+            }
         }
-    }
-    between.retain(|name| !names.contains(*name));
-    if !between.is_empty() {
+        // One that is named, and above the stub, comes through a door as well: a refusal would be for both.
+        let is_named = |name: &str| wide.rules.iter().any(|rule| rule.names.iter().any(|named| named == name));
+        between.retain(|name| !is_named(name));
+        if between.is_empty() {
+            return wide;
+        }
         let names = between.into_iter().map(str::to_owned).collect();
         wide.rules.push(Rule { names, action: Action::Errno, errno: Some(ENOSYS), args: Vec::new() });
     }
-    wide
 }
 
 /// The law: these names are let through, and of all other calls nothing is that was not before.
-fn check(before: &Policy, after: &Policy, names: &BTreeSet<String>) -> Result<(), SuggestError> {
+fn check(
+    before: &Policy,
+    stubbed: Option<&Policy>,
+    after: &Policy,
+    names: &BTreeSet<String>,
+) -> Result<(), SuggestError> {
     for abi in before.abis() {
         for nr in syscall::all(abi).map(|(nr, _)| nr).chain([SyscallNr::OUTSIDE]) {
             let name = || display_name(abi, nr);
             if known_name(abi, nr).is_some_and(|name| names.contains(name)) {
-                if !matches!(after.verdict(abi, nr), Verdict::Allowed(_)) {
+                // One that also comes through a door may have a number of its own that is above runc's stub.
+                let has_door = known_name(abi, nr).and_then(|name| door(abi, name)).is_some();
+                if !matches!(after.verdict(abi, nr), Verdict::Allowed(_)) && !has_door {
                     return Err(SuggestError::Narrower { abi, name: name() });
                 }
-            } else if !after.is_within(before, abi, nr) && !is_within_but(before, after, (abi, nr), names) {
+            } else if !after.is_within(before, abi, nr)
+                && !is_within_but(before, after, (abi, nr), names)
+                && !stubbed.is_some_and(|rules| {
+                    after.is_within(rules, abi, nr) || is_within_but(rules, after, (abi, nr), names)
+                })
+            {
                 return Err(SuggestError::Wider { abi, name: name() });
             }
         }
@@ -225,17 +248,43 @@ fn is_within_but(before: &Policy, after: &Policy, (abi, nr): (Abi, SyscallNr), n
         return false;
     }
     let behind = names.iter().filter_map(|name| door(abi, name)).filter(|(door, _)| *door == nr);
-    let mut diagrams = Diagrams::new();
-    let mut holds = || -> Result<bool, Undetermined> {
-        let old = before.diagram(&mut diagrams, abi, nr)?;
-        let mut new = after.diagram(&mut diagrams, abi, nr)?;
-        let refused = diagrams.constant(Outcome::errno(1))?;
-        for (_, number) in behind {
-            let test =
-                Test { argument: 0, mask: u64::from(u32::MAX), comparison: Comparison::Equal, value: number };
-            new = diagrams.test(test, refused, new)?;
-        }
-        Ok(diagrams.pair_witness(new, old, |new, old| reach(new.action) > reach(old.action)).is_none())
+    let numbers: Vec<u64> = behind.map(|(_, number)| number).collect();
+    is_same_but(&before.entry(abi, nr), &after.entry(abi, nr), &numbers)
+        || refused_for(before, after, (abi, nr), &numbers).unwrap_or(false)
+}
+
+/// The rules are the same but for those that the named calls have.
+fn is_same_but(before: &Entry, after: &Entry, numbers: &[u64]) -> bool {
+    let names_one = |condition: &ArgCondition| {
+        condition.index == 0 && condition.operator == Operator::Equal && numbers.contains(&condition.value)
     };
-    holds().unwrap_or(false)
+    let is_named = |conditions: &[ArgCondition]| conditions.iter().any(names_one);
+    match (before, after) {
+        (Entry::Chains(old), Entry::Chains(new)) => {
+            let left = new.iter().filter(|chain| !is_named(&chain.conditions));
+            left.eq(old.iter().filter(|chain| !is_named(&chain.conditions)))
+        }
+        (Entry::Always(outcome), Entry::Chains(new)) => {
+            outcome.action.denies() && new.iter().all(|chain| is_named(&chain.conditions))
+        }
+        _ => false,
+    }
+}
+
+/// With the named calls refused, it lets through no more than before, whatever the arguments.
+fn refused_for(
+    before: &Policy,
+    after: &Policy,
+    (abi, nr): (Abi, SyscallNr),
+    numbers: &[u64],
+) -> Result<bool, Undetermined> {
+    let mut diagrams = Diagrams::new();
+    let old = before.diagram(&mut diagrams, abi, nr)?;
+    let mut new = after.diagram(&mut diagrams, abi, nr)?;
+    let refused = diagrams.constant(Outcome::errno(1))?;
+    for number in numbers {
+        let test = Test { argument: 0, mask: u64::from(u32::MAX), comparison: Comparison::Equal, value: *number };
+        new = diagrams.test(test, refused, new)?;
+    }
+    Ok(diagrams.pair_witness(new, old, |new, old| reach(new.action) > reach(old.action)).is_none())
 }

@@ -47,8 +47,7 @@ impl Certainty {
     #[must_use]
     pub fn of(evidence: &Evidence, floor: &RuntimeFloor, native: Abi) -> Self {
         let window = evidence.window();
-        let is_given =
-            |abi, nr| abi == native && known_name(abi, nr).is_some_and(|name| floor.calls.contains(&name));
+        let is_given = |abi, nr| abi == native && known_name(abi, nr).is_some_and(|name| floor.calls.contains(&name));
         let seconds_between = |from: Timestamp, to: Timestamp| u64::try_from(to.duration_since(from).as_secs()).ok();
         Self {
             since: window.since,
@@ -63,12 +62,12 @@ impl Certainty {
         }
     }
 
-    /// For people: two lines without a full stop, what was counted and what that says.
+    /// For people: two lines without a full stop, what was counted of the subject and what that says.
     #[must_use]
-    pub fn in_words(&self) -> [String; 2] {
+    pub fn in_words(&self, subject: &str) -> [String; 2] {
         let Self { starts, lost, .. } = *self;
         let mut counted = format!(
-            "counted since {}, {starts} {} of the container, {} in all, {}",
+            "counted since {}, {starts} {} of the {subject}, {} in all, {}",
             self.since.map_or_else(|| "an unknown time".to_owned(), |since| format!("{since:.0}")),
             if starts == 1 { "start" } else { "starts" },
             time(self.seconds),

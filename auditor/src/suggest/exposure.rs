@@ -19,6 +19,9 @@ use crate::syscall::{self, Abi};
 pub const CLASSIFICATION: &str =
     "systemd's groups as systemd-analyze security weighs them, and Docker's list of significant calls";
 
+/// Calls that a line has at most.
+const LISTED: usize = 16;
+
 /// How much a call exposes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -102,19 +105,22 @@ impl Exposure {
         let of = |level: Level| self.taken_away.iter().filter(move |call| call.exposure == level);
         let (high, medium) = (of(Level::High).count(), of(Level::Medium).count());
         let mut lines = vec![format!(
-            "takes away {} of the calls that the active profile lets through: {high} of them expose much, {medium} some \
+            "takes away {} of the calls that were let through: {high} of them expose much, {medium} some \
              (by {CLASSIFICATION})",
             self.taken_away.len()
         )];
-        let list = |calls: &mut dyn Iterator<Item = &ExposedCall>| {
-            calls.map(ExposedCall::in_words).collect::<Vec<_>>().join(", ")
+        let list = |calls: Vec<&ExposedCall>| {
+            let more = calls.len().saturating_sub(LISTED);
+            let mut words: Vec<String> = calls.into_iter().take(LISTED).map(ExposedCall::in_words).collect();
+            words.extend((more > 0).then(|| format!("{more} more (-o json has them all)")));
+            words.join(", ")
         };
         if high > 0 {
-            lines.push(format!("taken away, exposing much: {}", list(&mut of(Level::High))));
+            lines.push(format!("taken away, exposing much: {}", list(of(Level::High).collect())));
         }
-        let mut kept = self.kept.iter().filter(|call| call.exposure == Level::High).peekable();
-        if kept.peek().is_some() {
-            lines.push(format!("stays, exposing much: {}", list(&mut kept)));
+        let kept: Vec<_> = self.kept.iter().filter(|call| call.exposure == Level::High).collect();
+        if !kept.is_empty() {
+            lines.push(format!("stays, exposing much: {}", list(kept)));
         }
         lines
     }

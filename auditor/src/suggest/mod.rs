@@ -1,26 +1,30 @@
 //! A smaller profile: what was seen, and no more.
 //!
-//! Two laws, checked by the evaluator on every run: a suggestion is never wider than the active profile, and never
-//! narrower than what was seen. The way there is to keep the active profile's rules as they are and to take names out
+//! Two laws, checked by the evaluator on every run: a suggestion is never wider than the active profile and the calls that
+//! the user takes in, and never narrower than these and what was seen. The way there is to keep the active profile's rules as they are and to take names out
 //! of those that let calls through: conditions, errnos and the order of rules stay what they were.
 
+mod allow;
 mod argument;
+mod certainty;
 pub mod exposure;
-mod floor;
 mod floor;
 mod laws;
 mod material;
 mod shape;
 mod staged;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::counters::{Counters, Tally};
-use crate::evidence::{Evidence, Window};
+use crate::evidence::{Arguments, Evidence, Window};
 use crate::profile::merge::{MergeError, merge};
 use crate::profile::{Arch, HostArch, Policy, Profile, Summary};
 use crate::syscall::{self, Abi, SyscallNr};
 
+pub use self::allow::{AllowError, Allowance};
+pub use self::certainty::{Certainty, Demand};
+use self::exposure::Exposure;
 pub use self::floor::RuntimeFloor;
 pub use self::material::{MalformedMaterial, Material};
 
@@ -52,6 +56,8 @@ pub struct Options {
     pub base: Option<Profile>,
     /// Let through also what these do.
     pub merge: Vec<Profile>,
+    /// Let these calls through as well.
+    pub allow: Vec<Allowance>,
 }
 
 /// What happens to what was not seen.
@@ -65,7 +71,7 @@ pub enum Mode {
 }
 
 /// A smaller profile, and what it rests on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Suggestion {
     /// For `--security-opt seccomp=FILE`.
     pub profile: Profile,
@@ -75,7 +81,11 @@ pub struct Suggestion {
     pub before: Summary,
     /// And under this one, once it is enforced.
     pub after: Summary,
-    /// Calls that were denied meanwhile. They are not in the profile.
+    /// How far it can be trusted.
+    pub certainty: Certainty,
+    /// What it buys.
+    pub exposure: Exposure,
+    /// Calls that were denied meanwhile. They are not in the profile, unless they were taken in.
     pub denied: Vec<DeniedCall>,
     /// What was seen and the given base denies. It is not in the profile.
     pub left_out: Vec<String>,
@@ -96,6 +106,8 @@ pub struct DeniedCall {
     pub count: u64,
     /// The errno that the caller got last.
     pub errno: Option<u16>,
+    /// It is in the profile by the user's wish.
+    pub taken_in: bool,
 }
 
 /// Why there is no suggestion.
@@ -122,6 +134,15 @@ pub enum SuggestError {
     /// There is no union with the profiles that were to be merged, or none that can be written as a profile.
     #[error(transparent)]
     Merge(#[from] MergeError),
+    /// A call is to be taken in by an ABI of which the profile refuses everything.
+    #[error(
+        "suggest: --allow {name}: the profile has no rules for an ABI that has this call, and one more architecture \
+         would let through more than this call"
+    )]
+    ForeignAbi {
+        /// As it was typed.
+        name: String,
+    },
     /// The result lets through what the active profile denies: a defect of the auditor.
     #[error("suggest: the result would allow {name} ({abi}) where the active profile does not; please report this")]
     Wider {
@@ -141,12 +162,12 @@ pub enum SuggestError {
 }
 
 impl SuggestError {
-    /// Whether the evidence does not carry a suggestion; otherwise the auditor is at fault.
+    /// Whether the evidence does not carry a suggestion; otherwise the request or the auditor is at fault.
     #[must_use]
     pub const fn is_finding(&self) -> bool {
         match self {
             Self::Incomplete { .. } | Self::NeverStarted | Self::NothingSeen => true,
-            Self::Merge(_) | Self::Wider { .. } | Self::Narrower { .. } => false,
+            Self::Merge(_) | Self::ForeignAbi { .. } | Self::Wider { .. } | Self::Narrower { .. } => false,
         }
     }
 }
@@ -165,19 +186,28 @@ pub fn suggest(request: &Request<'_>) -> Result<Suggestion, SuggestError> {
     };
     let active = policy_of(request.profile);
     let confined = request.profile.is_some();
-    let denied = denied_calls(&counters, confined.then_some(&active));
-    let mut notes = notes(evidence, &window, confined, &denied);
-    notes.extend(logged_calls(&counters, &active));
-    // From here on a given base takes the active profile's place.
+    let certainty = Certainty::of(evidence, request.floor, host.native);
+    let mut denied = denied_calls(&counters, confined.then_some(&active));
+    // From here on a given base takes the active profile's place, and then one that is wider by what is taken in.
     let request = &Request { profile: options.base.as_ref().or(request.profile), ..*request };
+    let narrow = policy_of(request.profile);
+    let opening = allow::Start { profile: request.profile, policy: &narrow, host, counters: &counters, confined };
+    let opening = opening.open(&options.allow)?;
+    denied.iter_mut().for_each(|call| call.taken_in = opening.names.contains(&call.name));
+    let mut notes = notes(&certainty, evidence.of_containers(), confined, &denied);
+    notes.extend(opening.notes.iter().cloned());
+    notes.extend(logged_calls(&counters, &active));
+    let request = &Request { profile: opening.profile.as_ref().or(request.profile), ..*request };
     let start = policy_of(request.profile);
     let mut seen = shape::Seen::of(request, &counters, &start, confined);
     if seen.calls.is_empty() {
         return Err(SuggestError::NothingSeen);
     }
+    seen.admit(request, &start, &opening.calls);
     let mut profile = shape::shrink(request, &start, &mut seen);
     notes.append(&mut seen.notes);
-    let arguments = options.arguments.then(|| evidence.arguments());
+    // What is taken in gets no conditions: what it is for was not seen.
+    let arguments = options.arguments.then(|| without(evidence.arguments(), &opening.calls));
     if let Some(arguments) = &arguments {
         let made = made(&counters, confined);
         let narrowing =
@@ -195,21 +225,28 @@ pub fn suggest(request: &Request<'_>) -> Result<Suggestion, SuggestError> {
     if !options.merge.is_empty() {
         (profile, notes) = merged(request, profile, notes)?;
     }
-    let (before, after) = (start.native_summary(), profile.evaluate(host).native_summary());
-    notes.insert(
-        1,
-        format!(
-            "{} calls always allowed instead of {}, {} for some arguments instead of {}",
-            after.allowed, before.allowed, after.conditional, before.conditional
-        ),
-    );
+    let enforced = profile.evaluate(host);
+    let (before, after) = (narrow.native_summary(), enforced.native_summary());
+    let exposure = Exposure::of(&narrow, &enforced);
+    let mut buys = vec![format!(
+        "{} calls always allowed instead of {}, {} for some arguments instead of {}",
+        after.allowed, before.allowed, after.conditional, before.conditional
+    )];
+    buys.extend(exposure.in_words());
+    notes.splice(2..2, buys);
     if options.mode == Mode::Log {
         let staged = staged::stage(&profile, request.profile, host)?;
         profile = staged.profile;
         notes.extend(staged.notes);
     }
     let policy = profile.evaluate(host);
-    Ok(Suggestion { before, after, profile, policy, denied, left_out, notes })
+    Ok(Suggestion { before, after, profile, policy, certainty, exposure, denied, left_out, notes })
+}
+
+/// The arguments of all calls but these.
+fn without(mut arguments: Arguments, calls: &BTreeSet<(Abi, SyscallNr)>) -> Arguments {
+    arguments.calls.retain(|call, _| !calls.contains(call));
+    arguments
 }
 
 /// The union with the profiles that were given for it.
@@ -275,7 +312,14 @@ fn denied_calls(counters: &Counters, policy: Option<&Policy>) -> Vec<DeniedCall>
     let rows = crate::audit::syscall_views(counters, policy, Some(policy.is_some()));
     rows.into_iter()
         .filter(|row| row.denied > 0)
-        .map(|row| DeniedCall { abi: row.abi, nr: row.nr, name: row.name, count: row.denied, errno: row.errno })
+        .map(|row| DeniedCall {
+            abi: row.abi,
+            nr: row.nr,
+            name: row.name,
+            count: row.denied,
+            errno: row.errno,
+            taken_in: false,
+        })
         .collect()
 }
 
@@ -293,20 +337,8 @@ fn logged_calls(counters: &Counters, active: &Policy) -> Vec<String> {
         .collect()
 }
 
-fn notes(evidence: &Evidence, window: &Window, confined: bool, denied: &[DeniedCall]) -> Vec<String> {
-    let Window { since, starts, complete, lost, .. } = window;
-    let of_containers = evidence.of_containers();
-    let subject = if of_containers { "container" } else { "command" };
-    let mut notes = vec![format!(
-        "counted since {}, {starts} {} of the {subject}, {}",
-        since.map_or_else(|| "an unknown time".to_owned(), |since| format!("{since:.0}")),
-        if *starts == 1 { "start" } else { "starts" },
-        match (complete, lost) {
-            (true, _) => "complete".to_owned(),
-            (false, 0) => "not complete: some calls were made before counting began".to_owned(),
-            (false, lost) => format!("not complete: {lost} calls or events were lost"),
-        }
-    )];
+fn notes(certainty: &Certainty, of_containers: bool, confined: bool, denied: &[DeniedCall]) -> Vec<String> {
+    let mut notes = Vec::from(certainty.in_words(if of_containers { "container" } else { "command" }));
     if !confined && of_containers {
         notes.push(
             "the container has no filter: the runtime's own set-up (mount, pivot_root, unshare, ...) cannot be told from \
@@ -314,7 +346,8 @@ fn notes(evidence: &Evidence, window: &Window, confined: bool, denied: &[DeniedC
                 .to_owned(),
         );
     }
-    for call in denied {
+    let left_out: Vec<&DeniedCall> = denied.iter().filter(|call| !call.taken_in).collect();
+    for call in &left_out {
         let errno = call.errno.map_or_else(String::new, |errno| format!(", errno {errno}"));
         notes.push(format!(
             "denied meanwhile and not added: {} ({}), {}{errno}",
@@ -322,6 +355,12 @@ fn notes(evidence: &Evidence, window: &Window, confined: bool, denied: &[DeniedC
             call.abi,
             times(call.count)
         ));
+    }
+    if !left_out.is_empty() {
+        notes.push(
+            "for review: auditor denials says who made them and what they were for; --allow NAME takes one in"
+                .to_owned(),
+        );
     }
     notes
 }
