@@ -144,7 +144,66 @@ fn suggest_writes_the_profile_alone_to_stdout() {
     let profile: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(profile["syscalls"][0]["names"], serde_json::json!(["execve", "mkdir"]));
     let first = ran.stderr.lines().next().unwrap();
-    assert_eq!(first, "counted since 2026-11-23T19:00:00Z, 1 start of the container, complete");
+    assert_eq!(first, "counted since 2026-11-23T19:00:00Z, 1 start of the container, 0 s in all, complete");
+}
+
+#[test]
+fn a_suggestion_below_what_is_demanded_is_written_and_found_fault_with() {
+    let daemon = daemon();
+    let plain = run(&daemon.socket, &["suggest", "shell"]);
+    let line = ["suggest", "shell", "--min-starts=2", "--min-window=7d", "--min-coverage=95%"];
+    let ran = run(&daemon.socket, &line);
+    assert_eq!((ran.code, &ran.stdout), (1, &plain.stdout), "{}", ran.stderr);
+    let lines: Vec<_> = ran.stderr.lines().filter_map(|line| line.strip_prefix("below what is demanded: ")).collect();
+    assert_eq!(
+        lines,
+        [
+            "--min-starts: 1 whole start was counted, and 2 are demanded",
+            "--min-window: 0 s were counted, and 7 d are demanded",
+            "--min-coverage: the chance that the next start needs nothing new is unknown from 1 whole start, and 95 % is \
+             demanded",
+        ]
+    );
+    assert_eq!(run(&daemon.socket, &["suggest", "shell", "--min-starts=1"]).code, 0);
+    for bad in ["--min-starts=0", "--min-starts=some", "--min-window=7", "--min-coverage=95", "--min-coverage=-1"] {
+        let ran = run(&daemon.socket, &["suggest", "shell", bad]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{bad}");
+        assert!(ran.stderr.contains("invalid value"), "{bad}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn calls_are_taken_in_by_name() {
+    let daemon = daemon();
+    let ran = run(&daemon.socket, &["suggest", "shell", "--allow=keyctl", "--allow", "ptrace"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let profile: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    let names = profile["syscalls"].as_array().unwrap().iter().flat_map(|rule| rule["names"].as_array().unwrap());
+    let names: Vec<_> = names.filter_map(serde_json::Value::as_str).collect();
+    assert!(names.contains(&"keyctl") && names.contains(&"ptrace"), "{names:?}");
+    for (text, words) in [
+        ("mkdri", "auditor: --allow: no system call is called \"mkdri\"; did you mean mkdir?\n"),
+        ("mkdir@x64", "auditor: --allow: no ABI is called \"x64\"; there are x86_64, i386, x32, aarch64, arm\n"),
+        ("waitpid@x86_64", "auditor: --allow: x86_64 has no call waitpid\n"),
+    ] {
+        let ran = run(&daemon.socket, &["suggest", "shell", "--allow", text]);
+        assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (2, "", words));
+    }
+}
+
+#[test]
+fn suggest_says_all_of_it_as_json() {
+    let daemon = daemon();
+    let ran = run(&daemon.socket, &["-o", "json", "suggest", "shell", "--min-starts=2"]);
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/suggest.json");
+    if std::env::var_os("AUDITOR_RECORD").is_some() {
+        std::fs::write(&golden, &ran.stdout).unwrap();
+    }
+    assert_eq!(ran.stdout, std::fs::read_to_string(&golden).unwrap_or_default());
+    let parsed: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    let plain: serde_json::Value = serde_json::from_str(&run(&daemon.socket, &["suggest", "shell"]).stdout).unwrap();
+    assert_eq!(parsed[0]["profile"], plain);
 }
 
 #[test]

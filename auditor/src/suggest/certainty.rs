@@ -77,7 +77,7 @@ impl Certainty {
                 (false, lost) => format!("not complete: {lost} calls or events were lost"),
             }
         );
-        if let Some(quiet) = self.quiet_seconds {
+        if let Some(quiet) = self.quiet_seconds.filter(|quiet| *quiet > 0) {
             counted += &format!("; the last {} of that time brought no new call", time(quiet));
         }
         [counted, self.estimate.in_words()]
@@ -89,7 +89,8 @@ impl Certainty {
         let mut missing = Vec::new();
         let starts = self.estimate.starts;
         if let Some(wanted) = demand.starts.filter(|wanted| starts < *wanted) {
-            missing.push(format!("--min-starts: {starts} whole starts were counted, and {wanted} are demanded"));
+            let were = if starts == 1 { "was" } else { "were" };
+            missing.push(format!("--min-starts: {} {were} counted, and {wanted} are demanded", whole(starts)));
         }
         let window = self.window_seconds();
         if let Some(wanted) = demand.seconds.filter(|wanted| window < *wanted) {
@@ -98,7 +99,7 @@ impl Certainty {
         let assured = self.estimate.assured();
         if let Some(wanted) = demand.coverage.filter(|wanted| assured.is_none_or(|assured| assured < *wanted)) {
             let known = assured.map_or_else(
-                || format!("is unknown from {starts} whole starts"),
+                || format!("is unknown from {}", whole(starts)),
                 |assured| format!("is at least {} (95 % confidence)", percent_down(assured)),
             );
             missing.push(format!(
@@ -114,6 +115,10 @@ impl Certainty {
         let by_the_clock = by_the_clock.and_then(|seconds| u64::try_from(seconds).ok());
         self.seconds.min(by_the_clock.unwrap_or(0))
     }
+}
+
+fn whole(starts: u32) -> String {
+    if starts == 1 { "1 whole start".to_owned() } else { format!("{starts} whole starts") }
 }
 
 /// A length of time in its two largest units.
