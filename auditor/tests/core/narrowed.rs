@@ -96,11 +96,9 @@ fn what_was_asked_for_passes_and_nothing_else() {
         assert!(native(policy, name, yes), "{name} {yes:x?} was seen");
         assert!(!native(policy, name, no), "{name} {no:x?} was not seen");
     }
-    assert_eq!(
-        suggestion.notes[3],
-        "--args: what was not seen to be asked of clone, ioctl, mprotect, personality, prctl, ptrace, setsockopt, socket \
-         is refused"
-    );
+    let said = "--args: what was not seen to be asked of clone, ioctl, mprotect, personality, prctl, ptrace, setsockopt, \
+                socket is refused";
+    assert!(suggestion.notes.iter().any(|note| note == said), "{:?}", suggestion.notes);
 }
 
 #[test]
