@@ -5,14 +5,18 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use auditor::container::CgroupId;
+
+use auditor::control::{Request, Response, call};
 use auditor::counters::Counters;
+use auditor::evidence::Start;
 use auditor::kernel::{Kernel, SlotNr};
-use auditor::syscall::{self, Abi};
+use auditor::syscall::{self, Abi, SyscallNr};
 use tests::counting::{Made, alone, counting, of_program, of_runtime, slot_of};
 use tests::engine::{CRUN, CgroupMode, Engine};
 use tests::process::wait_for;
+use tests::stage::Stage;
 use tests::{image, tiny};
 
 fn number(name: &str) -> Result<(Abi, i32)> {
@@ -106,4 +110,54 @@ fn of_a_container_all_but_the_program_s_calls_are_the_runtime_s() -> Result<()> 
         engine.client(["rm", "--force", name])?;
     }
     Ok(())
+}
+
+/// The one start of a container, as the daemon tells of it.
+fn start_of(stage: &Stage, container: &str) -> Result<Start> {
+    let request = Request::Suggest { container: container.to_owned() };
+    let Response::Material(material) = call(&stage.auditor.socket(), &request, Duration::from_secs(20))? else {
+        bail!("another answer than what a suggestion of {container} is made from");
+    };
+    let [start] = &material.evidence.starts[..] else { bail!("{:?}", material.evidence.starts) };
+    Ok(start.clone())
+}
+
+/// Evidence that the daemon gives has the phases and the arguments, of a container that runs and of one that has ended.
+fn evidence_has_phases_and_arguments(stage: &Stage) -> Result<()> {
+    let ioctl = (Abi::I386, syscall::number(Abi::I386, "ioctl").context("ioctl")?);
+    let made = ["args", "i386:54(ffffffff,77)*5", "124(0)*3", "7(0,0,1f4)"];
+    for (name, options, confined) in [
+        ("ev-runc", &[][..], true),
+        ("ev-crun", &[CRUN], true),
+        ("ev-open", &["--security-opt=seccomp=unconfined"], false),
+    ] {
+        let line = [&["run", "--detach", "--network=none", "--name", name][..], options];
+        stage.engine.client([&line.concat()[..], &[image::BUSYBOX, "/groundtruth"], &made].concat())?;
+        let complete = |start: &Start| {
+            start.arguments.calls.get(&ioctl).is_some_and(|values| values.seen.get(&[0x77, 0]) == Some(&5))
+        };
+        let start = wait_for("the calls", Duration::from_secs(20), || {
+            stage.auditor.settled(name)?;
+            Ok(Some(start_of(stage, name)?).filter(complete))
+        })?;
+        let values = &start.arguments.calls[&ioctl];
+        ensure!((values.seen.len(), values.overflowed) == (1, 0), "{name}: {values:?}");
+        stage.engine.client(["wait", name])?;
+        let ended = start_of(stage, name)?;
+        ensure!(ended.arguments.calls[&ioctl] == *values && ended.confined == Some(confined), "{name}: {ended:?}");
+        let of = |name: &str| -> Result<_> {
+            let (abi, nr) = number(name)?;
+            Ok(ended.calls[&(abi, SyscallNr(nr))])
+        };
+        let (getsid, execve) = (of("getsid")?, of("execve")?);
+        let calls = if confined { getsid.tally.calls } else { getsid.tally.unfiltered_calls };
+        ensure!((calls, getsid.tally.runtime_calls) == (3, 0), "{name}: {getsid:?}");
+        ensure!(getsid.startup_calls == u64::from(confined) * 3, "{name}: {getsid:?}");
+        ensure!(execve.tally.runtime_calls == u64::from(confined), "{name}: {execve:?}");
+    }
+    Ok(())
+}
+
+tests::on_both! {
+    evidence_has_phases_and_arguments
 }
