@@ -1,14 +1,15 @@
 //! The cgroup2 filesystem: which cgroups are a container's, and by which id the kernel programs know them.
 
+mod inside;
 mod own;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+pub use self::inside::{directories_named, id_at, is_populated, nested_in, processes_of};
 pub use self::own::OwnCgroup;
 use crate::container::{CgroupId, ContainerId};
 
@@ -230,44 +231,6 @@ fn component_id(name: &str) -> Option<ContainerId> {
         return if prefix.is_empty() || prefix.ends_with("conmon") { None } else { ContainerId::parse(id).ok() };
     }
     ContainerId::parse(name).ok()
-}
-
-/// The id of the cgroup whose directory this is.
-///
-/// # Errors
-/// It is not there (any more).
-pub fn id_at(directory: &Path) -> io::Result<CgroupId> {
-    Ok(CgroupId(fs::metadata(directory)?.ino()))
-}
-
-/// The ids of all cgroups inside the one whose directory this is. Those that come or go meanwhile may be in it or not.
-#[must_use]
-pub fn nested_in(directory: &Path) -> Vec<CgroupId> {
-    inside(directory).iter().filter_map(|path| id_at(path).ok()).collect()
-}
-
-/// The directories below one, outer ones first.
-fn inside(directory: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut waiting = vec![directory.to_owned()];
-    while let Some(next) = waiting.pop() {
-        let entries = fs::read_dir(&next).into_iter().flatten().flatten();
-        for entry in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
-            if found.len() < DIRECTORY_LIMIT {
-                found.push(entry.path());
-                waiting.push(entry.path());
-            }
-        }
-    }
-    found
-}
-
-/// Reads `populated` of `cgroup.events`: whether a process is in it or in one of those inside it. What cannot be read
-/// is taken for populated: better a slot too many.
-#[must_use]
-pub fn is_populated(directory: &Path) -> bool {
-    fs::read_to_string(directory.join("cgroup.events"))
-        .map_or(true, |events| !events.lines().any(|line| line == "populated 0"))
 }
 
 /// Removed while we looked.

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
-use super::{CgroupError, Root, id_at, inside, is_populated};
+use super::inside::inside;
+use super::{CgroupError, Root, id_at, is_populated, processes_of};
 use crate::procfs;
 
 /// What the directories are called, before the process id of whoever made them. No engine calls a container's so.
@@ -87,9 +88,7 @@ impl OwnCgroup {
     /// The processes in it and in the cgroups inside it.
     #[must_use]
     pub fn processes(&self) -> Vec<u32> {
-        let mut directories = inside(&self.path);
-        directories.push(self.path.clone());
-        directories.iter().flat_map(|directory| processes_in(directory)).collect()
+        processes_of(&self.path)
     }
 
     /// Moves what still runs in it out, to the cgroup around it, and removes it. Nothing is stopped. Returns whether it
@@ -155,9 +154,4 @@ fn remove_empty(path: &Path) -> bool {
     // Inner ones before outer ones.
     inside(path).iter().rev().for_each(|inner| _ = fs::remove_dir(inner));
     fs::remove_dir(path).is_ok() || !path.exists()
-}
-
-fn processes_in(directory: &Path) -> Vec<u32> {
-    let text = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
-    text.lines().filter_map(|line| line.parse().ok()).collect()
 }

@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -86,21 +86,53 @@ impl Signals {
         Ok(Self { fd, taken })
     }
 
+    /// Waits for one that ends, or until the other descriptor has something to read, at most so long. Returns whether it
+    /// is the end.
+    ///
+    /// # Errors
+    /// The kernel does not let us wait.
+    pub(super) fn wait_beside(&self, other: &impl AsFd, patience: Duration) -> Result<bool, RecordingError> {
+        wait_for(&mut [readable(&self.fd), readable(other)], patience)?;
+        while let Some(told) = self.pending()? {
+            if told.ends() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Waits for one, at most so long.
     fn next(&self, patience: Duration) -> Result<Option<Told>, RecordingError> {
-        let failed = |errno: Errno| RecordingError::System { doing: "waiting for signals", source: errno.into() };
-        let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
-        match poll(&mut [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)], timeout) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(errno) => return Err(failed(errno)),
-        }
-        let info = self.fd.read_signal().map_err(failed)?;
+        wait_for(&mut [readable(&self.fd)], patience)?;
+        self.pending()
+    }
+
+    /// One that has come.
+    fn pending(&self) -> Result<Option<Told>, RecordingError> {
+        let info = self.fd.read_signal().map_err(waiting_failed)?;
         Ok(info.and_then(|info| {
             let signal = Signal::try_from(i32::try_from(info.ssi_signo).ok()?).ok()?;
             // From the terminal the command has got it as well: it is in the same process group.
             Some(Told { signal, from_terminal: info.ssi_code == libc::SI_KERNEL })
         }))
     }
+}
+
+fn readable(fd: &impl AsFd) -> PollFd<'_> {
+    PollFd::new(fd.as_fd(), PollFlags::POLLIN)
+}
+
+fn wait_for(fds: &mut [PollFd<'_>], patience: Duration) -> Result<(), RecordingError> {
+    // Milliseconds: the rest of one is not waited for in circles.
+    let patience = patience + Duration::from_micros(999);
+    match poll(fds, PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX)) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(errno) => Err(waiting_failed(errno)),
+    }
+}
+
+fn waiting_failed(errno: Errno) -> RecordingError {
+    RecordingError::System { doing: "waiting for signals", source: errno.into() }
 }
 
 #[derive(Debug, Clone, Copy)]

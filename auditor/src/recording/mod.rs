@@ -6,6 +6,7 @@
 pub mod command;
 pub mod enter;
 mod error;
+pub mod unit;
 mod user;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -115,14 +116,14 @@ impl Recording {
     pub fn follow(&mut self, directory: &Path) -> Result<Option<Counted>, RecordingError> {
         let gone = |source| RecordingError::NoCgroup { path: directory.to_owned(), source };
         let id = cgroupfs::id_at(directory).map_err(gone)?;
-        let empty = !cgroupfs::is_populated(directory);
-        // First of all: somebody may be on the way into it.
-        let slot = self.kernel.follow_cgroup(id, &cgroupfs::nested_in(directory), empty)?;
-        // Asked again when counting has begun: whoever comes from now on is counted.
-        let empty = empty && !cgroupfs::is_populated(directory);
-        if self.counted.as_ref().is_some_and(|counted| counted.slot == slot) {
+        if self.subject == Subject::Cgroup(id) {
             return Ok(None);
         }
+        let empty = !cgroupfs::is_populated(directory);
+        // First of all: somebody may be on the way into it.
+        self.kernel.follow_cgroup(id, &cgroupfs::nested_in(directory), empty)?;
+        // Asked again when counting has begun: whoever comes from now on is counted.
+        let empty = empty && !cgroupfs::is_populated(directory);
         self.look()?;
         let before = self.counted.take();
         if let Some(before) = &before {
