@@ -29,7 +29,7 @@ pub(super) struct Arguments {
     since: Option<SignedDuration>,
 }
 
-fn parse_duration(text: &str) -> Result<SignedDuration, String> {
+pub(super) fn parse_duration(text: &str) -> Result<SignedDuration, String> {
     match text.parse::<SignedDuration>() {
         Ok(duration) if duration.is_positive() => Ok(duration),
         _ => Err("write it as 30s, 10m, 2h or 1h 30m".to_owned()),

@@ -33,6 +33,7 @@ use crate::profile::merge::MergeError;
 use crate::profile::{ProfileError, RenderError};
 use crate::recording::RecordingError;
 use crate::recording::enter::EnterError;
+use crate::recording::unit::UnitError;
 use crate::report::escape;
 use crate::report::filter::FilterError;
 use crate::suggest::{AllowError, SuggestError};
@@ -172,6 +173,9 @@ pub enum Error {
     /// Nothing can be recorded.
     #[error(transparent)]
     Record(#[from] RecordingError),
+    /// Nobody knows which unit is meant.
+    #[error(transparent)]
+    Unit(#[from] UnitError),
     /// The command to record was not started.
     #[error(transparent)]
     Enter(#[from] EnterError),

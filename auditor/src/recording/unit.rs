@@ -54,9 +54,6 @@ pub enum UnitError {
         /// Where it would be.
         slice: PathBuf,
     },
-    /// It cannot be recorded.
-    #[error(transparent)]
-    Recording(#[from] RecordingError),
 }
 
 impl Unit {

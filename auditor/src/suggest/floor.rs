@@ -12,6 +12,9 @@ pub struct RuntimeFloor {
 }
 
 impl RuntimeFloor {
+    /// Of what no runtime starts.
+    pub const NONE: Self = Self { runtime: Runtime::Runc, calls: &[] };
+
     /// The floor of a runtime.
     #[must_use]
     pub const fn of(runtime: Runtime) -> &'static Self {

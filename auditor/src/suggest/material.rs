@@ -71,7 +71,7 @@ impl Material {
             evidence: &self.evidence,
             profile: self.profile.as_ref(),
             host: HostArch::of(self.host).with(self.runtime),
-            floor: RuntimeFloor::of(self.runtime),
+            floor: if options.without_runtime { &RuntimeFloor::NONE } else { RuntimeFloor::of(self.runtime) },
             options,
         })
     }

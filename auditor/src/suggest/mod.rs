@@ -48,6 +48,8 @@ pub struct Request<'a> {
 pub struct Options {
     /// Suggest also from evidence with gaps.
     pub allow_incomplete: bool,
+    /// No runtime is going to start a container with it: what one needs is left out.
+    pub without_runtime: bool,
     /// Also refuse what calls were never asked for, where the evidence says what that is.
     pub arguments: bool,
     /// What happens to what was not seen.
@@ -115,8 +117,8 @@ pub struct DeniedCall {
 pub enum SuggestError {
     /// The record has gaps.
     #[error(
-        "suggest: the record is incomplete ({reason}): a profile from it could stop the container; restart the \
-         container under the running daemon, or add --allow-incomplete"
+        "suggest: the record is incomplete ({reason}): a profile from it could stop what it is for; start that anew while \
+         it is counted (a container under the running daemon), or add --allow-incomplete"
     )]
     Incomplete {
         /// What is missing.
@@ -185,7 +187,9 @@ pub fn suggest(request: &Request<'_>) -> Result<Suggestion, SuggestError> {
         profile.map_or_else(|| Policy::unconfined(host.native), |profile| profile.evaluate(host))
     };
     let active = policy_of(request.profile);
-    let confined = request.profile.is_some();
+    // A unit's own filter is no profile that anybody gave us, but what was called without it is systemd's.
+    let own_filter = || !evidence.of_containers() && evidence.counted().all(|start| start.confined == Some(true));
+    let confined = request.profile.is_some() || own_filter();
     let certainty = Certainty::of(evidence, request.floor, host.native);
     let mut denied = denied_calls(&counters, confined.then_some(&active));
     // From here on a given base takes the active profile's place, and then one that is wider by what is taken in.

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::output::{Output, note};
+use super::suggest::Wish;
 use super::{Error, Global, Outcome};
 use crate::audit;
 use crate::cgroupfs::{OwnCgroup, Root};
@@ -50,6 +51,8 @@ pub(super) struct Arguments {
     /// Where cgroup2 is mounted [default: as /proc/self/mountinfo says]
     #[arg(long, value_name = "DIR")]
     cgroup_root: Option<PathBuf>,
+    #[command(flatten)]
+    wish: Wish,
     /// What to run, and its arguments
     #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true, required = true)]
     command: Vec<OsString>,
@@ -76,6 +79,8 @@ impl Arguments {
 }
 
 pub(super) fn run(_global: &Global, out: &Output, arguments: &Arguments) -> Result<Outcome, Error> {
+    // What cannot be read or written is told before anything is run.
+    let options = arguments.wish.options()?;
     let file = arguments.write.as_deref().map(open).transpose()?;
     let (ended, start) = record(out, arguments)?;
     let code = ended.code();
@@ -83,14 +88,15 @@ pub(super) fn run(_global: &Global, out: &Output, arguments: &Arguments) -> Resu
     if !ended.left.is_empty() {
         note(&format!("{} still runs, and what it calls from now on is not counted", list(&ended.left)));
     }
-    match answer(out, arguments, file, start) {
-        Ok(()) => Ok(Outcome::Command(code)),
-        Err(error) if code == 0 => Err(error),
-        // That the command failed is the more telling of the two.
-        Err(error) => {
+    match answer(out, arguments, &options, file, start) {
+        Err(error) if code != 0 => {
+            // That the command failed is the more telling of the two.
             note(&format!("auditor: {error}"));
             Ok(Outcome::Command(code))
         }
+        Ok(Outcome::Clean) => Ok(Outcome::Command(code)),
+        Ok(_) if code != 0 => Ok(Outcome::Command(code)),
+        other => other,
     }
 }
 
@@ -119,24 +125,29 @@ fn was_executed(counters: &Counters) -> bool {
     })
 }
 
-fn answer(out: &Output, arguments: &Arguments, file: Option<File>, start: Start) -> Result<(), Error> {
+fn answer(
+    out: &Output,
+    arguments: &Arguments,
+    options: &Options,
+    file: Option<File>,
+    start: Start,
+) -> Result<Outcome, Error> {
     if arguments.count {
         count(out, &start)?;
     }
     if !arguments.wants_profile() {
-        return Ok(());
+        return Ok(Outcome::Clean);
     }
     let evidence = Evidence { workload: workload(&arguments.command), image_names: Vec::new(), starts: vec![start] };
     let material = Material { evidence, profile: None, runtime: Runtime::default(), host: Abi::NATIVE };
-    let suggestion = material.suggest(&Options::default())?;
-    suggestion.notes.iter().for_each(|text| note(text));
-    let text = suggestion.profile.render_docker();
-    match (file, &arguments.write) {
+    let name = Path::new(&material.evidence.workload.image).file_name().map(|name| name.to_string_lossy().into_owned());
+    let put = |text: &str| match (file, &arguments.write) {
         (Some(file), Some(path)) => {
-            write(file, &text).map_err(|source| Error::Write { what: path.display().to_string(), source })
+            write(file, text).map_err(|source| Error::Write { what: path.display().to_string(), source })
         }
-        _ => out.write_text(&text),
-    }
+        _ => out.write_text(text),
+    };
+    arguments.wish.answer(out, options, &name.unwrap_or_default(), &material, put)
 }
 
 /// The rows as JSON on stdout, or the table on stderr, where `strace -c` has it too.

@@ -6,7 +6,7 @@ use jiff::{Span, SpanRelativeTo};
 use crate::cli::Error;
 use crate::suggest::{Allowance, Demand, Options};
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct Trust {
     /// Exit with 1 when there were fewer whole starts (counted from the first call, nothing lost)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]

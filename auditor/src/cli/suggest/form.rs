@@ -12,7 +12,7 @@ use crate::cli::profile::{parse, unusable};
 use crate::profile::{self, Profile};
 use crate::suggest;
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct Form {
     /// Also refuse what the calls that decide most were never asked for: flags of clone and unshare, kinds of sockets,
     /// operations of prctl, ptrace, ioctl and others, executable memory
@@ -21,9 +21,9 @@ pub(in crate::cli) struct Form {
     /// What happens to what was not seen
     #[arg(long, value_name = "MODE", value_enum, default_value_t = Mode::Enforce)]
     mode: Mode,
-    /// For whom it is written
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Docker)]
-    format: Format,
+    /// For whom it is written [default: docker; of a unit: systemd]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    format: Option<Format>,
     /// What the object is called in --format spo [default: as the container or image]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -48,7 +48,7 @@ enum Mode {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub(in crate::cli) enum Format {
     /// JSON for docker run --security-opt seccomp=FILE
     Docker,
     /// JSON for linux.seccomp of an OCI runtime's config.json
@@ -73,12 +73,18 @@ impl Form {
         if self.base.is_some() || !self.merge.is_empty() {
             note(&format!("--base and --merge: {}", meant(&target)));
         }
+        options.without_runtime = self.format == Some(Format::Systemd);
         options.arguments = self.args;
         options.mode = match self.mode {
             Mode::Enforce => suggest::Mode::Enforce,
             Mode::Log => suggest::Mode::Log,
         };
         Ok(())
+    }
+
+    /// The same, but that what has no format is written in this one.
+    pub(in crate::cli) fn or_format(&self, format: Format) -> Self {
+        Self { format: self.format.or(Some(format)), ..self.clone() }
     }
 
     /// The profile as a text; what the format cannot say goes to stderr. `name` is what the suggestion is for.
@@ -88,7 +94,7 @@ impl Form {
         host: profile::HostArch,
         name: &str,
     ) -> Result<String, Error> {
-        let format = match self.format {
+        let format = match self.format.unwrap_or(Format::Docker) {
             Format::Docker => profile::Format::Docker,
             Format::Oci => profile::Format::Oci,
             Format::Spo => profile::Format::Operator,

@@ -1,55 +1,104 @@
-//! `auditor suggest CONTAINER|IMAGE`
+//! `auditor suggest CONTAINER|IMAGE`, and `auditor suggest --unit NAME`
 
 mod demand;
 mod form;
+mod unit;
 
 use clap::Args;
 
 use self::demand::Trust;
-use self::form::Form;
+use self::form::{Form, Format};
 use super::output::{Output, note};
 use super::{Error, Global, Outcome, ask};
 use crate::control::{Request, Response};
 use crate::profile::HostArch;
 use crate::report::json;
 use crate::report::suggestion::SuggestionView;
-use crate::suggest::Options;
+use crate::suggest::{Material, Options};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Name, unique id prefix, compose service, or an image
-    #[arg(value_name = "CONTAINER|IMAGE")]
-    container: String,
+    #[arg(value_name = "CONTAINER|IMAGE", required_unless_present = "unit", conflicts_with = "unit")]
+    container: Option<String>,
     /// Suggest even though calls may have been missed
     #[arg(long)]
     allow_incomplete: bool,
+    #[command(flatten)]
+    wish: Wish,
+    #[command(flatten)]
+    unit: unit::Flags,
+}
+
+pub(super) fn run(global: &Global, out: &Output, arguments: &Arguments) -> Result<Outcome, Error> {
+    let wish = if arguments.unit.is_given() { arguments.wish.of_unit() } else { arguments.wish.clone() };
+    // A file that cannot be read is told before anybody is asked.
+    let mut options = Options { allow_incomplete: arguments.allow_incomplete, ..wish.options()? };
+    let (name, material) = match (&arguments.container, arguments.unit.record()?) {
+        (_, Some(recorded)) => {
+            // What it did before it was started anew, its end too, is evidence beside that of a whole start.
+            options.allow_incomplete |= recorded.material.evidence.window().starts > 0;
+            (recorded.name, recorded.material)
+        }
+        (Some(container), None) => {
+            let Response::Material(material) = ask(global, &Request::Suggest { container: container.clone() })? else {
+                return Err(Error::WrongAnswer);
+            };
+            (container.clone(), *material)
+        }
+        (None, None) => return Err(Error::WrongAnswer),
+    };
+    wish.answer(out, &options, &name, &material, |text| out.write_text(text))
+}
+
+/// What the user wants of a suggestion, whatever it is made from.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Wish {
     #[command(flatten)]
     trust: Trust,
     #[command(flatten)]
     form: Form,
 }
 
-pub(super) fn run(global: &Global, out: &Output, arguments: &Arguments) -> Result<Outcome, Error> {
-    // A file that cannot be read is told before anybody is asked.
-    let mut options = Options { allow_incomplete: arguments.allow_incomplete, ..Options::default() };
-    arguments.trust.fill(&mut options)?;
-    arguments.form.fill(&mut options)?;
-    let request = Request::Suggest { container: arguments.container.clone() };
-    let Response::Material(material) = ask(global, &request)? else { return Err(Error::WrongAnswer) };
-    let suggestion = material.suggest(&options)?;
-    suggestion.notes.iter().for_each(|text| note(text));
-    let host = HostArch::of(material.host).with(material.runtime);
-    let demand = arguments.trust.demand();
-    let shortfalls = suggestion.certainty.shortfalls(&demand);
-    let text = arguments.form.render(&suggestion.profile, host, &arguments.container)?;
-    if out.is_json() {
-        out.write_text(&json::array(&[SuggestionView::new(&suggestion, &text, &demand)])?)?;
-    } else {
-        // The profile alone: what is on stdout is given to `--security-opt seccomp=` as it is. That is so also where it
-        // is less sure than was demanded: a file that `>` has emptied already serves nobody, and the exit code tells.
-        out.write_text(&text)?;
+impl Wish {
+    /// The same for a unit, whose settings are systemd's if nothing else is said.
+    fn of_unit(&self) -> Self {
+        Self { form: self.form.or_format(Format::Systemd), ..self.clone() }
     }
-    shortfalls.iter().for_each(|text| note(&format!("below what is demanded: {text}")));
-    let is_clean = suggestion.left_out.is_empty() && shortfalls.is_empty();
-    Ok(if is_clean { Outcome::Clean } else { Outcome::Findings })
+
+    /// What to make it with. Reads the files.
+    pub(super) fn options(&self) -> Result<Options, Error> {
+        let mut options = Options::default();
+        self.trust.fill(&mut options)?;
+        self.form.fill(&mut options)?;
+        Ok(options)
+    }
+
+    /// Makes it, and writes it: notes to stderr, and data where `write` puts it.
+    pub(super) fn answer(
+        &self,
+        out: &Output,
+        options: &Options,
+        name: &str,
+        material: &Material,
+        write: impl FnOnce(&str) -> Result<(), Error>,
+    ) -> Result<Outcome, Error> {
+        let suggestion = material.suggest(options)?;
+        suggestion.notes.iter().for_each(|text| note(text));
+        let host = HostArch::of(material.host).with(material.runtime);
+        let demand = self.trust.demand();
+        let shortfalls = suggestion.certainty.shortfalls(&demand);
+        let text = self.form.render(&suggestion.profile, host, name)?;
+        if out.is_json() {
+            write(&json::array(&[SuggestionView::new(&suggestion, &text, &demand)])?)?;
+        } else {
+            // The profile alone: what is on stdout is given to `--security-opt seccomp=` as it is. That is so also where
+            // it is less sure than was demanded: a file that `>` has emptied already serves nobody, and the exit code
+            // tells.
+            write(&text)?;
+        }
+        shortfalls.iter().for_each(|text| note(&format!("below what is demanded: {text}")));
+        let is_clean = suggestion.left_out.is_empty() && shortfalls.is_empty();
+        Ok(if is_clean { Outcome::Clean } else { Outcome::Findings })
+    }
 }
