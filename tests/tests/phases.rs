@@ -110,8 +110,11 @@ fn who_was_there_before_the_slot_is_a_program_and_who_comes_later_is_not() -> Re
 
 /// Starts a program in a cgroup so that its `execve` is the first call there.
 fn enter(cgroup: &Path, line: &[&str]) -> Result<()> {
-    let procs = cgroup.join("cgroup.procs");
-    let output = std::process::Command::new(groundtruth::program()?).arg("enter").arg(procs).args(line).output()?;
+    begin("enter", &cgroup.join("cgroup.procs"), line)
+}
+
+fn begin(how: &str, place: &Path, line: &[&str]) -> Result<()> {
+    let output = std::process::Command::new(groundtruth::program()?).arg(how).arg(place).args(line).output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }
@@ -135,7 +138,7 @@ fn a_command_in_a_cgroup_of_its_own_is_counted_from_its_execution() -> Result<()
         assert_eq!(kernel.follow_cgroup(cage.id(), &[], true)?, slot);
         let nested = cage.nested("inner")?;
         enter(cage.path(), &[tiny.path()])?;
-        enter(&nested, &[tiny.path()])?;
+        begin("born", &nested, &[tiny.path()])?;
         enter(bystander.path(), &[tiny.path()])?;
         let owner = kernel.owners()?[&slot].clone();
         assert!(owner.from_first_call && owner.state == SlotState::Live, "{owner:?}");

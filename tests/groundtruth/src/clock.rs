@@ -1,26 +1,20 @@
-//! How long a call takes: a tight loop of the cheapest one.
+//! How long a call takes: a tight loop.
 
 use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-use crate::filter::{Reach, Rule, install};
-use crate::raw::{self, Abi};
+use crate::raw;
+use crate::work::Call;
 
-/// `getppid`: reads a pointer and returns.
-const CHEAPEST: u32 = 110;
 const BLOCKS: usize = 5;
 
-/// Prints nanoseconds a call: the median of a few blocks of so many calls, on one processor, under these rules.
+/// Prints nanoseconds a call: the median of a few blocks of so many calls, on one processor.
 pub fn run(args: &[String]) -> Result<()> {
-    let [calls, rules @ ..] = args else { bail!("clock CALLS [RULE...]") };
-    let calls: u32 = calls.parse()?;
-    let rules = rules.iter().map(|rule| rule.parse()).collect::<Result<Vec<Rule>>>()?;
+    let [call] = args else { bail!("clock CALL") };
+    let call: Call = call.parse()?;
     crate::work::pin(1);
-    if !rules.is_empty() {
-        install(&rules, Reach::Thread)?;
-    }
-    let mut blocks: Vec<f64> = (0..=BLOCKS).map(|_| block(calls)).collect();
+    let mut blocks: Vec<f64> = (0..=BLOCKS).map(|_| block(&call)).collect();
     // The first one warms up.
     blocks.remove(0);
     blocks.sort_by(f64::total_cmp);
@@ -28,10 +22,12 @@ pub fn run(args: &[String]) -> Result<()> {
     Ok(())
 }
 
-fn block(calls: u32) -> f64 {
+fn block(call: &Call) -> f64 {
     let started = Instant::now();
-    for _ in 0..calls {
-        raw::call(Abi::X86_64, CHEAPEST, 0);
+    for _ in 0..call.count {
+        raw::call(call.abi, call.nr, call.arg);
     }
-    started.elapsed().as_secs_f64() * 1e9 / f64::from(calls)
+    #[expect(clippy::cast_precision_loss, reason = "counts of calls are small")]
+    let calls = call.count as f64;
+    started.elapsed().as_secs_f64() * 1e9 / calls
 }

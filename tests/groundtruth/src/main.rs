@@ -9,6 +9,7 @@
 //! groundtruth newborns PROCESSES CALL      first calls of threads that a filter is put on meanwhile
 //! groundtruth dispatch CALL...
 //! groundtruth enter FILE PROGRAM ARG...    writes itself into a cgroup.procs and becomes the program, nothing between
+//! groundtruth born DIRECTORY PROGRAM ARG...    makes a process in a cgroup that becomes the program, and waits for it
 //! groundtruth wants RULE... CALL6...        makes each call in a thread of its own that says who it is
 //! groundtruth args [--threads=N] [--forks=N] RULE... CALLS... [-- PROGRAM ARG...]    calls with all their arguments, then the program
 //! groundtruth hold LENGTH,... [LENGTH,...]...  puts filters on itself and on threads, and sleeps
@@ -20,7 +21,7 @@
 //! groundtruth programs                      the ids of the eBPF programs that the kernel has
 //! groundtruth stats                         the kernel measures eBPF programs until standard input ends
 //! groundtruth inflight THREADS MILLISECONDS [RULE...]   calls that take their time
-//! groundtruth clock CALLS [RULE...]      nanoseconds a call
+//! groundtruth clock CALL                   nanoseconds a call
 //! ```
 //! CALL is `[ABI:]NR[@ARG][*COUNT]`, CALL6 `[ABI:]NR(HEX,HEX,...)`, CALLS `[ABI:]NR(HEX,HEX+,&HEX,...)[*COUNT]`, a RULE `[ABI:]NR[@ARG]=ACTION`. The libraries below make calls of their own, which
 //! are not counted: to be compared for equality, take numbers that they never use (`getsid`, `times`, ...).
@@ -44,6 +45,7 @@ mod work;
 use std::ffi::CString;
 use std::fs::OpenOptions;
 use std::io::{Error, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::process::ExitCode;
 use std::ptr;
 
@@ -106,6 +108,9 @@ fn run(args: &[String]) -> Result<()> {
     }
     if scenario == "enter" {
         return enter(args);
+    }
+    if scenario == "born" {
+        return born(args);
     }
     if scenario == "under" {
         return under(args);
@@ -241,6 +246,38 @@ fn enter(args: &[String]) -> Result<()> {
     // SAFETY: C strings and null-terminated lists of them, alive until the call returns, which it does on error.
     unsafe { libc::execve(pointers[0], pointers.as_ptr(), environment.as_ptr()) };
     Err(Error::last_os_error()).context("executing the program")
+}
+
+/// The same for a process that was never anywhere else (`CLONE_INTO_CGROUP`).
+fn born(args: &[String]) -> Result<()> {
+    const CLONE3: u32 = 435;
+    const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+    let [directory, line @ ..] = args else { bail!("born DIRECTORY PROGRAM ARG...") };
+    let (_line, pointers) = c_strings(line)?;
+    let environment = [ptr::null()];
+    let cgroup = std::fs::File::open(directory).with_context(|| format!("opening {directory}"))?;
+    // struct clone_args: flags first, exit_signal fifth, cgroup last of eleven.
+    let mut clone = [0_u64; 11];
+    clone[0] = CLONE_INTO_CGROUP;
+    clone[4] = u64::try_from(libc::SIGCHLD)?;
+    clone[10] = u64::try_from(cgroup.as_raw_fd())?;
+    let size = i64::try_from(size_of_val(&clone))?;
+    let made = raw::call3(Abi::X86_64, CLONE3, [clone.as_ptr() as i64, size, 0]);
+    if made == 0 {
+        // SAFETY: C strings and null-terminated lists of them; where that fails the process ends at once.
+        unsafe {
+            libc::execve(pointers[0], pointers.as_ptr(), environment.as_ptr());
+            libc::_exit(127);
+        }
+    }
+    if made < 0 {
+        return Err(Error::from_raw_os_error(i32::try_from(-made)?)).context("making a process in a cgroup");
+    }
+    let mut status = 0;
+    // SAFETY: waits for a child of ours.
+    let waited = unsafe { libc::waitpid(i32::try_from(made)?, &raw mut status, 0) };
+    anyhow::ensure!(waited > 0 && status == 0, "the process ended with status {status:#x}");
+    Ok(())
 }
 
 /// Becomes a program that has a filter from its first call on.

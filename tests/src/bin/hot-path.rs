@@ -16,10 +16,14 @@ use tests::groundtruth;
 use tests::process::wait_for;
 
 const ROUNDS: usize = 11;
-const CALLS: &str = "300000";
+const CALLS: u32 = 300_000;
 /// strace stops the program twice a call.
-const CALLS_UNDER_STRACE: &str = "5000";
-/// A filter as Docker's default is for this call: allowed whatever the arguments, another one refused.
+const CALLS_UNDER_STRACE: u32 = 5_000;
+/// `getppid`, the cheapest: reads a pointer and returns.
+const CHEAPEST: &str = "110";
+/// `personality`, which asks and changes nothing with this argument: hardly dearer, and its argument is noted.
+const NOTED: &str = "135@4294967295";
+/// A filter as Docker's default is for these calls: allowed whatever the arguments, another one refused.
 const RULE: &str = "83=errno:1";
 
 /// Where the loop runs.
@@ -28,6 +32,7 @@ enum Place {
     Host,
     Unconfined,
     Confined,
+    Noted,
 }
 
 /// Who watches.
@@ -40,10 +45,11 @@ enum Watcher {
     Strace,
 }
 
-const PLACES: [(Place, &str); 3] = [
+const PLACES: [(Place, &str); 4] = [
     (Place::Host, "host process"),
     (Place::Unconfined, "container without a filter"),
     (Place::Confined, "confined container"),
+    (Place::Noted, "confined container, a call whose argument is noted"),
 ];
 
 fn main() -> Result<()> {
@@ -90,8 +96,12 @@ fn clock(place: Place, watcher: Watcher, cage: &Cage) -> Result<f64> {
     if watcher == Watcher::Strace {
         args.extend(["-f", "-c", "-o", "/dev/null", program.to_str().context("a path in UTF-8")?]);
     }
-    args.extend(["clock", calls]);
-    args.extend((place == Place::Confined).then_some(RULE));
+    // As a container's program: under its filter, and executed under it.
+    if matches!(place, Place::Confined | Place::Noted) {
+        args.extend(["under", RULE, "--", program.to_str().context("a path in UTF-8")?]);
+    }
+    let call = format!("{}*{calls}", if place == Place::Noted { NOTED } else { CHEAPEST });
+    args.extend(["clock", &call]);
     let program = if watcher == Watcher::Strace { Path::new("strace") } else { program };
     let output = match place {
         Place::Host => {
@@ -99,7 +109,7 @@ fn clock(place: Place, watcher: Watcher, cage: &Cage) -> Result<f64> {
             command.args(&args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
             output_of(command.spawn().context("starting the loop")?)?
         }
-        Place::Unconfined | Place::Confined => cage.run(program, &args)?,
+        Place::Unconfined | Place::Confined | Place::Noted => cage.run(program, &args)?,
     };
     output.trim().parse().with_context(|| format!("a time in {output:?}"))
 }
