@@ -382,7 +382,7 @@ fn a_container_that_does_the_same_runs_under_the_profile() -> Result<()> {
     assert_eq!(recorded.status.code(), Some(0), "{}", text(&recorded.stderr));
     assert!(text(&recorded.stdout).contains("uid=0(root)"), "the command keeps its stdout");
     let notes = text(&recorded.stderr);
-    assert!(notes.contains("1 start of the command, complete"), "{notes}");
+    assert!(notes.contains("1 start of the command, ") && notes.contains(", complete\n"), "{notes}");
     // The same on stdout, alone: what the command writes is on stderr.
     let output = record(&[&["--"], &tree[..], &line].concat())?;
     assert!(serde_json::from_slice::<Value>(&output.stdout)?["syscalls"].is_array());
