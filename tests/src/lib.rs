@@ -11,6 +11,7 @@ pub mod corpus;
 pub mod counting;
 pub mod engine;
 pub mod fate;
+pub mod floor;
 pub mod groundtruth;
 pub mod http;
 pub mod image;

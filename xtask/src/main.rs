@@ -5,6 +5,7 @@ mod build_ebpf;
 mod cgroups;
 mod corpus;
 mod demo;
+mod floor;
 mod repo;
 mod setup;
 mod supervise;
@@ -55,6 +56,12 @@ enum Task {
         #[arg(value_name = "PROGRAM")]
         programs: Vec<String>,
     },
+    /// Measure what container runtimes need once their filter is in force, and write the table (as root; some minutes).
+    Floor {
+        /// Change nothing: measure a few configurations again and compare.
+        #[arg(long)]
+        check: bool,
+    },
     /// Check formatting, lints and the kernel half, and run all tests (as root; installs what is missing).
     Test {
         /// Also rebuild the kernel half from nothing, and test the daemon as it is shipped.
@@ -86,6 +93,7 @@ fn run(task: Task) -> Result<()> {
         Task::Bench { what } => bench::run(what),
         Task::Demo => demo::run(),
         Task::Corpus { short, programs } => corpus::run(short, &programs),
+        Task::Floor { check } => floor::run(check),
         Task::Test { full } => test::run(full),
         Task::Vm { kernels } => vm::run(&kernels),
     }

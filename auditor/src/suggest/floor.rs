@@ -1,4 +1,13 @@
 //! What a container runtime itself needs once its filter is in force: without these no container starts.
+//!
+//! Measured, not typed in: `cargo xtask floor` starts containers whose program makes next to no calls, with and without
+//! no_new_privs, as root and as others, with more and fewer capabilities, a terminal, an init, another directory, and
+//! enters them by `docker exec` and health checks. What is counted there under the filter is the runtime's.
+//!
+//! A suggestion gets all of it, whatever the container's own settings are: it must start also when they change. It gets
+//! that of the runtime which the container really has, and nothing that only another one does.
+
+mod table;
 
 use crate::profile::Runtime;
 
@@ -7,13 +16,46 @@ use crate::profile::Runtime;
 pub struct RuntimeFloor {
     /// Whose.
     pub runtime: Runtime,
-    /// Kernel names of the calls.
+    /// Kernel names of the calls, in order: those that were measured, and those that may come at any moment.
     pub calls: &'static [&'static str],
+}
+
+/// What a floor rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Measurement {
+    /// The runtime, by name and version.
+    pub runtime: &'static str,
+    /// The engine that called it.
+    pub engine: &'static str,
+    /// What `--init` started.
+    pub init: &'static str,
+    /// The kernel's release, and the machine.
+    pub kernel: &'static str,
+    /// The day, in UTC.
+    pub date: &'static str,
+    /// What was made, in any configuration.
+    pub calls: &'static [Call],
+}
+
+/// A call that a runtime, or its `--init`, makes under the filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Call {
+    /// The kernel's name.
+    pub name: &'static str,
+    /// Configurations that do not start or do not work where it is refused with EPERM. Where it was made and is not
+    /// needed, the runtime goes on without, with something left open or undone.
+    pub needed: &'static [&'static str],
+    /// Configurations in which it was made.
+    pub made: &'static [&'static str],
 }
 
 impl RuntimeFloor {
     /// Of what no runtime starts.
     pub const NONE: Self = Self { runtime: Runtime::Runc, calls: &[] };
+    /// runc.
+    pub const RUNC: Self = table::RUNC;
+    /// crun.
+    pub const CRUN: Self = table::CRUN;
 
     /// The floor of a runtime.
     #[must_use]
@@ -24,86 +66,103 @@ impl RuntimeFloor {
         }
     }
 
-    /// runc.
-    ///
-    /// The first group was measured with runc 1.1.5, Docker 20.10 and Linux 6.18 (x86-64), with and without
-    /// no_new_privs, a terminal, a user and capabilities: Docker's default profile without one of them starts no
-    /// container. Of `faccessat2` and `faccessat` one is enough, but without both it does not find the program. With
-    /// these and the program's own calls `docker exec` works too. The second group is what runc's Go runtime may do at
-    /// any moment (a new thread, a grown heap, a signal that preempts), so that a start that went well once goes well
-    /// again.
-    pub const RUNC: Self = Self {
-        runtime: Runtime::Runc,
-        calls: &[
-            "capget",
-            "capset",
-            "chdir",
-            "close",
-            "execve",
-            "faccessat",
-            "faccessat2",
-            "fstat",
-            "fstatfs",
-            "futex",
-            "getcwd",
-            "getdents64",
-            "getppid",
-            "newfstatat",
-            "openat",
-            "prctl",
-            "read",
-            "setgid",
-            "setgroups",
-            "setuid",
-            "write",
-            // Go's runtime.
-            "clone",
-            "epoll_ctl",
-            "epoll_pwait",
-            "exit_group",
-            "fcntl",
-            "getpid",
-            "gettid",
-            "madvise",
-            "mmap",
-            "munmap",
-            "nanosleep",
-            "rt_sigaction",
-            "rt_sigprocmask",
-            "rt_sigreturn",
-            "sched_yield",
-            "sigaltstack",
-            "tgkill",
-        ],
-    };
+    /// Whose floor a suggestion has, and what it rests on, for people.
+    #[must_use]
+    pub fn note(&self) -> String {
+        let Measurement { runtime, engine, kernel, date, .. } = Self::measurement(self.runtime);
+        format!(
+            "what {} itself needs is in it, with and without no_new_privs, as any user, with docker exec, a health check, \
+             --init and a terminal; measured with {runtime}, {engine} and Linux {kernel} on {date}",
+            self.runtime
+        )
+    }
 
-    /// crun.
-    ///
-    /// The first group was measured with crun 1.8.1, Docker 20.10 and Linux 6.18 (x86-64), with and without
-    /// no_new_privs, a terminal, a user and capabilities: without one of them no container starts. Without one of the
-    /// second group `docker exec` fails. The third is what it also does; it goes on when they are refused, with files
-    /// left open, in another directory, or with a child that does not end.
-    pub const CRUN: Self = Self {
-        runtime: Runtime::Crun,
-        calls: &[
-            "capset",
-            "execve",
-            "prctl",
-            "pselect6",
-            "read",
-            "rt_sigaction",
-            "rt_sigprocmask",
-            "setresgid",
-            "setresuid",
-            "write",
-            // `docker exec`.
-            "openat",
-            "setgroups",
-            "statx",
-            // Not needed to start.
-            "chdir",
-            "close",
-            "exit_group",
-        ],
-    };
+    /// What was measured of a runtime, call by call.
+    #[must_use]
+    pub const fn measurement(runtime: Runtime) -> &'static Measurement {
+        match runtime {
+            Runtime::Runc => &table::RUNC_MEASURED,
+            Runtime::Crun => &table::CRUN_MEASURED,
+        }
+    }
+
+    /// What a runtime may call at any moment, and so may have been missed by every measurement; with the reason.
+    #[must_use]
+    pub const fn at_any_moment(runtime: Runtime) -> &'static [(&'static str, &'static str)] {
+        match runtime {
+            Runtime::Runc => &GO,
+            Runtime::Crun => &[],
+        }
+    }
+}
+
+/// Go's own runtime, which runc runs in until it executes the program: by the files of Go's `src/runtime` that call
+/// these, and where runc is linked with the C library (its libseccomp needs it), by that library's thread functions.
+const GO: [(&str, &str); 30] = [
+    ("clock_gettime", "the clock, where the vDSO cannot read it (time_linux_amd64.s)"),
+    ("clone", "a new thread (newosproc in os_linux.go, pthread_create through cgo)"),
+    ("close", "a file that the collector finds unused (os/file_unix.go)"),
+    ("epoll_create1", "waiting for files (netpollinit in netpoll_epoll.go)"),
+    ("epoll_ctl", "waiting for files (netpollopen in netpoll_epoll.go)"),
+    ("epoll_pwait", "waiting for files (netpoll in netpoll_epoll.go)"),
+    ("eventfd2", "waking who waits for files, Go 1.23 and later (netpollinit in netpoll_epoll.go)"),
+    ("exit", "the end of a thread (exitThread in sys_linux_amd64.s)"),
+    ("exit_group", "the end after a failure (exit in sys_linux_amd64.s)"),
+    ("fcntl", "whether a file waits (kind in os/file_unix.go)"),
+    ("futex", "locks, and threads with nothing to do (os_linux.go)"),
+    ("getpid", "a signal to one of its threads (signalM in os_linux.go)"),
+    ("gettid", "a new thread (minit in os_linux.go)"),
+    ("madvise", "memory that is given back or made of huge pages (mem_linux.go)"),
+    ("mmap", "a grown heap, the stack of a new thread (mem_linux.go)"),
+    ("mprotect", "the guard of a new thread's stack (pthread_create)"),
+    ("munmap", "a shrunk heap, the stack of an ended thread (mem_linux.go)"),
+    ("nanosleep", "a thread that watches the others (usleep in sys_linux_amd64.s)"),
+    ("pipe2", "waking who waits for files, before Go 1.23 (netpollinit in netpoll_epoll.go)"),
+    ("read", "woken from waiting for files (netpoll in netpoll_epoll.go)"),
+    ("rseq", "a new thread (pthread_create)"),
+    ("rt_sigaction", "handlers (setsig in os_linux.go)"),
+    ("rt_sigprocmask", "a new thread (newosproc in os_linux.go, pthread_create)"),
+    ("rt_sigreturn", "the end of a handler (sigreturn in sys_linux_amd64.s)"),
+    ("sched_yield", "a lock that is about to be free (osyield in sys_linux_amd64.s)"),
+    ("set_robust_list", "a new thread (pthread_create)"),
+    ("sigaltstack", "a new thread (minitSignalStack in signal_unix.go)"),
+    ("tgkill", "a function that runs for too long is interrupted (preemptM in signal_unix.go)"),
+    ("uname", "the kernel's version, for what it can do (internal/syscall/unix/kernel_version_linux.go)"),
+    ("write", "waking who waits for files, the message of a failure (netpollBreak in netpoll_epoll.go)"),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::syscall::{self, Abi};
+
+    #[test]
+    fn a_floor_is_what_was_measured_and_what_may_come_at_any_moment() {
+        for runtime in [Runtime::Runc, Runtime::Crun] {
+            let floor = RuntimeFloor::of(runtime);
+            assert_eq!(floor.runtime, runtime);
+            let measured = RuntimeFloor::measurement(runtime).calls.iter().map(|call| call.name);
+            let any_moment = RuntimeFloor::at_any_moment(runtime).iter().map(|(name, _)| *name);
+            let all: BTreeSet<_> = measured.chain(any_moment).collect();
+            assert_eq!(floor.calls, all.into_iter().collect::<Vec<_>>(), "{runtime}: run `cargo xtask floor`");
+        }
+    }
+
+    #[test]
+    fn every_call_of_a_floor_has_a_number_and_was_made_where_it_is_needed() {
+        for runtime in [Runtime::Runc, Runtime::Crun] {
+            for name in RuntimeFloor::of(runtime).calls {
+                assert!(syscall::number(Abi::X86_64, name).is_some(), "{runtime}: {name}");
+            }
+            let measurement = RuntimeFloor::measurement(runtime);
+            assert!(measurement.runtime.starts_with(runtime.as_str()), "{}", measurement.runtime);
+            assert!(measurement.calls.iter().any(|call| call.name == "execve" && call.needed.contains(&"plain")));
+            for call in measurement.calls {
+                assert!(!call.made.is_empty(), "{runtime}: {}", call.name);
+                assert!(call.needed.iter().all(|name| call.made.contains(name)), "{runtime}: {}", call.name);
+            }
+        }
+    }
 }

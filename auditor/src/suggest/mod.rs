@@ -25,7 +25,7 @@ use crate::syscall::{self, Abi, SyscallNr};
 pub use self::allow::{AllowError, Allowance};
 pub use self::certainty::{Certainty, Demand};
 use self::exposure::Exposure;
-pub use self::floor::RuntimeFloor;
+pub use self::floor::{Call, Measurement, RuntimeFloor};
 pub use self::material::{MalformedMaterial, Material};
 
 /// What a suggestion is made from.
@@ -242,6 +242,9 @@ pub fn suggest(request: &Request<'_>) -> Result<Suggestion, SuggestError> {
         let staged = staged::stage(&profile, request.profile, host)?;
         profile = staged.profile;
         notes.extend(staged.notes);
+    }
+    if !request.floor.calls.is_empty() {
+        notes.push(request.floor.note());
     }
     let policy = profile.evaluate(host);
     Ok(Suggestion { before, after, profile, policy, certainty, exposure, denied, left_out, notes })

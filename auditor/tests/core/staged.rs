@@ -50,7 +50,7 @@ fn what_was_not_seen_is_logged_and_what_is_denied_stays_denied() {
     // Newer calls keep the errno that they had, and every architecture stays.
     assert_eq!(policy.stub_above(X86), active.evaluate(HOST).stub_above(X86));
     assert_eq!(suggestion.profile.architectures.len(), active.architectures.len());
-    assert_eq!(suggestion.after.allowed + suggestion.after.conditional, 39, "what is left once it is enforced");
+    assert_eq!(suggestion.after.allowed + suggestion.after.conditional, 60, "what is left once it is enforced");
     assert!(
         suggestion.notes.iter().any(|note| note.starts_with("--mode log: calls by i386 and x32")),
         "{:?}",

@@ -1,0 +1,106 @@
+//! A suggestion from one start holds for every other way to start the container and to enter it: it has all that the
+//! runtime needs, of which a record sees only a part.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use tests::engine::{CRUN, CgroupMode};
+use tests::floor::{CONFIGURATIONS, Configuration, Program, Went, remove, with_health_check};
+use tests::groundtruth::Key;
+use tests::image::BUSYBOX;
+use tests::process::{built, wait_for};
+use tests::profile;
+use tests::stage::Stage;
+
+const IMAGE: &str = "checked:rig";
+/// Leaves an orphan to the first process, as services do, and asks for a terminal.
+const WORK: &str = "
+    at=/tmp/work.$$; mkdir $at; cd $at; echo hello > one; cp one two; mv two three; grep -c hello one three; ls -l
+    (sleep 0.05 &); sleep 0.2; grep -l '^State:.Z' /proc/[0-9]*/status || true
+    [ -t 1 ] || true; id; cd /; rm -r $at";
+const PROGRAM: Program<'_> =
+    Program { image: IMAGE, work: &["/bin/sh", "-e", "-c", WORK], stay: &["/bin/sleep", "1000"], code: 0 };
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn refused(stage: &Stage, name: &str) -> Result<BTreeSet<(Key, Option<u64>)>> {
+    let shown = stage.auditor.settled(name)?;
+    let rows = tests::auditord::rows(&shown)?;
+    Ok(rows.into_iter().filter(|(_, row)| row.denied > 0).map(|(key, row)| (key, row.errno)).collect())
+}
+
+/// One record, and every start under what it suggests.
+fn starts_in_every_configuration(runtime: &str, options: &[&str]) -> Result<()> {
+    let stage = Stage::shared(CgroupMode::Unified)?;
+    let engine = &stage.engine;
+    if !engine.output(["image", "inspect", IMAGE])?.status.success() {
+        with_health_check(engine, BUSYBOX, PROGRAM.work, IMAGE)?;
+    }
+    let learned = format!("{runtime}-learned");
+    // Not as root: there busybox gives up the rights of its file's owner first, which are calls of its own.
+    let line = ["run", "--no-healthcheck", "--user=user", "--name", &learned];
+    engine.client([&line[..], options, &[IMAGE], PROGRAM.work].concat())?;
+    let (suggestion, _) = stage.auditor.suggest(&learned)?;
+    let known = refused(stage, &learned)?;
+    let directory = tempfile::tempdir()?;
+    let option = profile::option(&suggestion, directory.path(), runtime)?;
+    let options = [options, &[option.as_str()]].concat();
+
+    let one = |configuration: &Configuration| -> Result<()> {
+        let name = format!("{runtime}-{}", configuration.name);
+        let went = configuration.try_out(engine, &name, &options, &PROGRAM, LIMIT)?;
+        let refused = refused(stage, &name)?;
+        ensure!(went == Went::Well, "{name}: {went:?}, refused {refused:?}, under\n{suggestion}");
+        let new: Vec<_> = refused.difference(&known).collect();
+        ensure!(new.is_empty(), "{name}: refused under the suggestion alone: {new:?}");
+        remove(engine, &name)
+    };
+    let (waiting, failed) = (Mutex::new(CONFIGURATIONS.to_vec()), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while let Some(configuration) = waiting.lock().ok().and_then(|mut waiting| waiting.pop()) {
+                    if let (Err(error), Ok(mut failed)) = (one(&configuration), failed.lock()) {
+                        failed.push(format!("{error:#}"));
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().unwrap_or_default();
+    ensure!(failed.is_empty(), "{} of {} failed:\n{}", failed.len(), CONFIGURATIONS.len(), failed.join("\n"));
+
+    init_reaps(stage, runtime, &options)
+}
+
+/// The init under the suggestion takes what others leave behind.
+fn init_reaps(stage: &Stage, runtime: &str, options: &[&str]) -> Result<()> {
+    let name = format!("{runtime}-reaper");
+    let work = "(sleep 0.05 &); exec sleep 1000";
+    let line = [&["run", "--detach", "--no-healthcheck", "--init", "--name", &name], options, &[IMAGE]].concat();
+    stage.engine.client([&line[..], &["/bin/sh", "-c", work]].concat())?;
+    let processes = || stage.engine.client(["exec", &name, "/bin/sh", "-c", "ls -d /proc/[0-9]*"]);
+    // The init, the sleep that stays, and the two of the question.
+    wait_for("an orphan's burial", Duration::from_secs(20), || Ok((processes()?.lines().count() <= 4).then_some(())))?;
+    remove(&stage.engine, &name)
+}
+
+#[test]
+fn a_suggestion_starts_under_runc_in_every_configuration() -> Result<()> {
+    starts_in_every_configuration("runc", &[])
+}
+
+#[test]
+fn a_suggestion_starts_under_crun_in_every_configuration() -> Result<()> {
+    starts_in_every_configuration("crun", &[CRUN])
+}
+
+#[test]
+fn the_runtimes_still_do_what_was_measured() -> Result<()> {
+    let output = Command::new(built("floor")?).arg("--check").output().context("measuring again")?;
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    ensure!(output.status.success(), "{said}");
+    Ok(())
+}
