@@ -23,6 +23,7 @@ pub mod kernel;
 pub mod metrics;
 pub mod procfs;
 pub mod profile;
+pub mod prove;
 pub mod recording;
 pub mod report;
 pub mod suggest;

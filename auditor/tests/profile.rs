@@ -1,4 +1,4 @@
-//! `auditor profile explain`, `diff` and `merge` as people and scripts see them.
+//! `auditor profile explain`, `diff`, `merge` and `prove` as people and scripts see them.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
@@ -266,4 +266,21 @@ fn an_engine_that_changes_the_answer_is_named() {
     let ran = run_for(&["explain", DOCKER, "read", "--docker", "20.10"]);
     let words = "for x86_64 with Linux 6.1, runc, Docker before 23.0, and Docker's default capabilities\n";
     assert_eq!(ran.stderr, words);
+}
+
+#[test]
+fn prove_says_what_keeps_it_from_trying() {
+    let socket = "unix:///nonexistent/docker.sock";
+    for (arguments, expected) in [
+        (&["prove", "no-such-file", "--image", "web"][..], "no-such-file: no such file"),
+        (&["prove", DOCKER, "--image", "web", "--docker-host", socket], "no such socket"),
+        (&["prove", DOCKER, "--image", "web", "--docker-host", "tcp://host"], "only unix sockets"),
+        (&["prove", DOCKER, "--image", "web", "--time-limit", "soon"], "--time-limit"),
+        (&["prove", DOCKER, "--image", "web", "--budget", "1m"], "--minimize"),
+        (&["prove", DOCKER], "--image"),
+    ] {
+        let ran = run(arguments);
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{arguments:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(expected), "{arguments:?}: {}", ran.stderr);
+    }
 }

@@ -29,8 +29,10 @@ use tracing::level_filters::LevelFilter;
 use crate::config::{Config, ConfigError};
 use crate::control::{self, ClientError, Request, Response};
 use crate::daemon::DaemonError;
+use crate::docker::DockerError;
 use crate::profile::merge::MergeError;
 use crate::profile::{ProfileError, RenderError};
+use crate::prove::ProveError;
 use crate::recording::RecordingError;
 use crate::recording::enter::EnterError;
 use crate::recording::unit::UnitError;
@@ -205,6 +207,12 @@ pub enum Error {
     /// A profile cannot be written in a format.
     #[error(transparent)]
     Render(#[from] RenderError),
+    /// The engine's address is none.
+    #[error(transparent)]
+    Engine(#[from] DockerError),
+    /// A profile could not be tried out.
+    #[error(transparent)]
+    Prove(#[from] ProveError),
     /// Profiles have no union.
     #[error(transparent)]
     Merge(#[from] MergeError),

@@ -7,6 +7,7 @@ mod container;
 mod event;
 mod feed;
 mod kind;
+mod throwaway;
 
 use std::collections::HashMap;
 use std::error::Error as _;
@@ -23,6 +24,7 @@ pub use self::container::{Container, SeccompOpt};
 pub use self::event::{Action, Event, EventError, Hint};
 pub use self::feed::{Change, Feed, Pace};
 pub use self::kind::{Bundled, profile_kind};
+pub use self::throwaway::{Condition, LABEL, Throwaway, Wanted};
 use crate::container::ContainerId;
 
 /// Where the engine listens when nobody says otherwise.

@@ -13,6 +13,7 @@ pub mod explain;
 mod half;
 mod json;
 pub mod merge;
+pub mod minimize;
 mod multiplex;
 mod naming;
 pub mod oci;

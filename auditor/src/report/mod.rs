@@ -10,6 +10,7 @@ pub mod filter;
 pub mod findings;
 pub mod json;
 pub mod near;
+pub mod proof;
 pub mod ps;
 pub mod reason;
 pub mod resolve;

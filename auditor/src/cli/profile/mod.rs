@@ -4,6 +4,7 @@ mod check;
 mod diff;
 mod explain;
 mod merge;
+mod prove;
 pub(super) mod source;
 pub(super) mod target;
 
@@ -33,6 +34,8 @@ enum Verb {
     Diff(diff::Arguments),
     /// One profile that lets through what any of them does: JSON on stdout and nothing else
     Merge(merge::Arguments),
+    /// Start a throwaway container under it: does it start, does the command work, what is denied
+    Prove(Box<prove::Arguments>),
 }
 
 pub(super) fn run(global: &Global, out: &Output, arguments: &Arguments) -> Result<Outcome, Error> {
@@ -41,6 +44,7 @@ pub(super) fn run(global: &Global, out: &Output, arguments: &Arguments) -> Resul
         Verb::Explain(arguments) => explain::run(global, out, arguments),
         Verb::Diff(arguments) => diff::run(global, out, arguments),
         Verb::Merge(arguments) => merge::run(global, out, arguments),
+        Verb::Prove(arguments) => prove::run(global, out, arguments),
     }
 }
 

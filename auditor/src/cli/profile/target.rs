@@ -70,6 +70,31 @@ impl Target {
     }
 }
 
+/// A container, as far as Docker's format looks at it.
+pub(super) struct Container<'a> {
+    pub(super) added: &'a [String],
+    pub(super) dropped: &'a [String],
+    /// The engine's version, where it said.
+    pub(super) engine: Option<String>,
+}
+
+/// The target of a container on this machine.
+pub(super) fn of_container(container: &Container<'_>) -> Result<docker::Target, TargetError> {
+    let dropped: Vec<String> = container.dropped.iter().map(|cap| cap.to_ascii_uppercase()).collect();
+    let is_dropped = |cap: &str| dropped.iter().any(|gone| gone == "ALL" || gone.trim_start_matches("CAP_") == cap);
+    let mut kept = capabilities(&[])?;
+    kept.retain(|cap| !is_dropped(cap.trim_start_matches("CAP_")));
+    let only_these: Vec<String> = ["NONE".to_owned()].into_iter().chain(container.added.iter().cloned()).collect();
+    kept.extend(capabilities(&only_these)?);
+    let engine = container.engine.as_deref().and_then(kernel);
+    Ok(docker::Target {
+        native: Abi::NATIVE,
+        kernel: running_kernel()?,
+        capabilities: kept,
+        drops_oci_fields: engine.is_some_and(|version| version < FIRST_WITH_OCI_FIELDS),
+    })
+}
+
 fn native(arch: &str) -> Result<Abi, TargetError> {
     match arch {
         "amd64" | "x86_64" => Ok(Abi::X86_64),

@@ -50,6 +50,12 @@ pub fn advise(call: &Call, outcome: &Explanation, declared: Option<Declared<'_>>
     }
 }
 
+/// How much a call opens to a program that turns hostile. What nobody knows is dangerous.
+#[must_use]
+pub fn risk_of(name: &str) -> Risk {
+    class::of(name).map_or(Risk::High, |(class, _)| class.risk)
+}
+
 fn remedy(
     call: &Call,
     name: Option<&'static str>,
