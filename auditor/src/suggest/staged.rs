@@ -8,9 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::SuggestError;
-use crate::filter::{Diagram, Diagrams, Outcome};
+use crate::filter::{Comparison, Diagram, Diagrams, Outcome, Test};
 use crate::profile::{
-    Action, Arch, ArgCondition, Entry, HostArch, Operator, Policy, Profile, Rule, Undetermined, reach,
+    Action, Arch, ArgCondition, Entry, HostArch, Operator, Policy, Profile, Rule, Undetermined, door, reach,
 };
 use crate::syscall::{self, Abi, SyscallNr, display_name};
 
@@ -144,22 +144,32 @@ impl Stage<'_> {
     fn of(mut self, enforced: &Profile, active: Option<&Profile>) -> Result<(Profile, Vec<String>), SuggestError> {
         let named = [Some(enforced), active].map(|profile| profile.map(by_name).unwrap_or_default());
         let names: BTreeSet<&str> = named.iter().flat_map(BTreeMap::keys).copied().collect();
-        let mut written: BTreeMap<Vec<Shape>, Vec<&str>> = BTreeMap::new();
-        let mut open = Vec::new();
-        for name in names {
-            let [small, all] = [&named[0], &named[1]].map(|named| named.get(name).map_or(&[][..], Vec::as_slice));
-            let (shapes, exact) = self.name(name, small, all);
-            if !exact {
-                open.push(name.to_owned());
-            }
-            if !shapes.is_empty() {
+        let rules_of = |at: usize, name: &str| named[at].get(name).map_or(&[][..], Vec::as_slice);
+        let found = names.iter().map(|name| (*name, self.name(name, rules_of(0, name), rules_of(1, name))));
+        let mut found: BTreeMap<&str, (Vec<Shape>, bool)> = found.collect();
+        let mut plain = BTreeSet::new();
+        loop {
+            let mut written: BTreeMap<&[Shape], Vec<&str>> = BTreeMap::new();
+            for (name, (shapes, _)) in found.iter().filter(|(_, (shapes, _))| !shapes.is_empty()) {
                 written.entry(shapes).or_default().push(name);
             }
+            let rules = written.iter().flat_map(|(shapes, names)| shapes.iter().map(|shape| shape.rule(names)));
+            self.head.rules = rules.collect();
+            let Err(wrong) = self.check() else { break };
+            // The code of one call may depend on another's: such calls stay as in the active profile.
+            let (abi, nr) = wrong.call().ok_or_else(|| wrong.clone())?;
+            let is_meant = |name: &str| {
+                syscall::number(abi, name) == Some(nr) || door(abi, name).is_some_and(|(door, _)| door == nr)
+            };
+            let before = plain.len();
+            plain.extend(names.iter().copied().filter(|name| is_meant(name)));
+            if plain.len() == before {
+                return Err(wrong);
+            }
+            found.extend(plain.iter().map(|name| (*name, (rules_of(1, name).to_vec(), false))));
         }
-        let rules = written.iter().flat_map(|(shapes, names)| shapes.iter().map(|shape| shape.rule(names)));
-        self.head.rules = rules.collect();
-        self.check()?;
-        Ok((self.head, open))
+        let open = found.into_iter().filter(|(_, (_, exact))| !exact).map(|(name, _)| name.to_owned());
+        Ok((self.head, open.collect()))
     }
 
     /// The rules of a name, and whether they log what they should.
@@ -184,14 +194,33 @@ impl Stage<'_> {
     fn fit(&self, name: &str, shapes: &[Shape]) -> Fit {
         let rules = shapes.iter().map(|shape| shape.rule(&[name])).collect();
         let policy = Profile { rules, ..self.head.clone() }.evaluate(self.host);
-        let calls = policy.abis().filter_map(|abi| Some((abi, syscall::number(abi, name)?)));
-        calls.map(|(abi, nr)| self.call(&policy, abi, nr).unwrap_or(Fit::No)).min().unwrap_or(Fit::Exact)
+        let fits = policy.abis().flat_map(|abi| {
+            let own = syscall::number(abi, name).map(|nr| (nr, None));
+            // A door with a rule of its own is open or shut for all that are behind it.
+            let is_own = |nr: SyscallNr| {
+                [self.enforced, self.active].into_iter().any(|policy| match *policy.entry(abi, nr) {
+                    Entry::Always(outcome) => outcome.decision() != policy.default_decision(),
+                    Entry::Chains(_) => false,
+                })
+            };
+            let behind = door(abi, name).filter(|(nr, _)| !is_own(*nr)).map(|(nr, number)| (nr, Some(number)));
+            let policy = &policy;
+            own.into_iter().chain(behind).map(move |(nr, behind)| self.call(policy, abi, nr, behind).unwrap_or(Fit::No))
+        });
+        fits.min().unwrap_or(Fit::Exact)
     }
 
-    fn call(&self, policy: &Policy, abi: Abi, nr: SyscallNr) -> Result<Fit, Undetermined> {
+    /// `behind`: of a door, one of the calls behind it alone.
+    fn call(&self, policy: &Policy, abi: Abi, nr: SyscallNr, behind: Option<u64>) -> Result<Fit, Undetermined> {
         let mut diagrams = Diagrams::new();
-        let done = policy.diagram(&mut diagrams, abi, nr)?;
-        let (wanted, known) = self.wanted(&mut diagrams, abi, nr)?;
+        let mut done = policy.diagram(&mut diagrams, abi, nr)?;
+        let (mut wanted, known) = self.wanted(&mut diagrams, abi, nr)?;
+        if let Some(value) = behind {
+            let refused = diagrams.constant(Outcome::errno(1))?;
+            let test = Test { argument: 0, mask: u64::from(u32::MAX), comparison: Comparison::Equal, value };
+            done = diagrams.test(test, done, refused)?;
+            wanted = diagrams.test(test, wanted, refused)?;
+        }
         let differs = |wrong: &dyn Fn(Outcome, Outcome) -> bool| diagrams.pair_witness(done, wanted, wrong).is_some();
         Ok(if differs(&|done, wanted| reach(done.action) != reach(wanted.action)) {
             Fit::No
@@ -232,7 +261,7 @@ impl Stage<'_> {
                     self.refuse(abi, nr, reach(done.action), small.max(reach(all.action)))?;
                     continue;
                 }
-                match self.call(&policy, abi, nr) {
+                match self.call(&policy, abi, nr, None) {
                     Ok(Fit::Exact | Fit::Answers | Fit::Passes) => {}
                     // Unknown before, and unknown in the same way; or a door that libseccomp makes no code of.
                     Err(_) if done == all || self.active.diagram(&mut Diagrams::new(), abi, nr).is_err() => {}
