@@ -224,8 +224,10 @@ fn check(
         for nr in syscall::all(abi).map(|(nr, _)| nr).chain([SyscallNr::OUTSIDE]) {
             let name = || display_name(abi, nr);
             if known_name(abi, nr).is_some_and(|name| names.contains(name)) {
-                // One that also comes through a door may have a number of its own that is above runc's stub.
-                let has_door = known_name(abi, nr).and_then(|name| door(abi, name)).is_some();
+                // One that also comes through a door may have a number of its own that is above runc's stub. What comes
+                // through a door has rules of its own.
+                let has_door =
+                    known_name(abi, nr).and_then(|name| door(abi, name)).is_some() || doors(abi).contains(&nr);
                 if !matches!(after.verdict(abi, nr), Verdict::Allowed(_)) && !has_door {
                     return Err(SuggestError::Narrower { abi, name: name() });
                 }

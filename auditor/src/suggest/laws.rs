@@ -24,6 +24,7 @@ pub(super) fn check(
     }
     let passes = |call: (Abi, SyscallNr)| {
         active.is_within(small, call.0, call.1)
+            || is_within(active, small, call.0, call.1)
             || arguments.is_some_and(|arguments| passes_as_seen(active, small, call, arguments))
     };
     match seen.calls.iter().find(|call| !passes(**call)) {

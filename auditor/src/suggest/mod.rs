@@ -208,7 +208,6 @@ pub fn suggest(request: &Request<'_>) -> Result<Suggestion, SuggestError> {
     denied.iter_mut().for_each(|call| call.taken_in = opening.names.contains(&call.name));
     let mut notes = notes(&certainty, evidence.of_containers(), confined, &denied);
     notes.extend(opening.notes.iter().cloned());
-    notes.extend(logged_calls(&counters, &active));
     let request = &Request { profile: opening.profile.as_ref().or(request.profile), ..*request };
     let start = policy_of(request.profile);
     let mut seen = shape::Seen::of(request, &counters, &start, confined);
@@ -218,6 +217,13 @@ pub fn suggest(request: &Request<'_>) -> Result<Suggestion, SuggestError> {
     seen.admit(request, &start, &opening.calls);
     let mut profile = shape::shrink(request, &start, &mut seen);
     notes.append(&mut seen.notes);
+    // Where another call's conditions would mean something else without it, a call stays logged.
+    let unlogged = staged::unlogged(&profile, &options.allow);
+    let is_unlogged = laws::check(&start, &unlogged.evaluate(host), &seen, None).is_ok();
+    if is_unlogged {
+        profile = unlogged;
+    }
+    notes.extend(logged_calls(&counters, &active, if is_unlogged { &options.allow } else { &[] }));
     // What is taken in gets no conditions: what it is for was not seen.
     let arguments = options.arguments.then(|| without(evidence.arguments(), &opening.calls));
     if let Some(arguments) = &arguments {
@@ -339,15 +345,17 @@ fn denied_calls(counters: &Counters, policy: Option<&Policy>) -> Vec<DeniedCall>
 }
 
 /// Calls that the active profile let through and logged: what a staged profile would refuse.
-fn logged_calls(counters: &Counters, active: &Policy) -> Vec<String> {
+fn logged_calls(counters: &Counters, active: &Policy, allow: &[Allowance]) -> Vec<String> {
     let logged = counters.tallies.iter().filter(|((abi, nr), tally)| tally.calls > 0 && active.always_logs(*abi, *nr));
     logged
         .map(|((abi, nr), tally)| {
-            format!(
-                "logged meanwhile, for review: {} ({abi}), {}: it stays, and stays logged",
-                syscall::display_name(*abi, *nr),
-                times(tally.calls)
-            )
+            let name = syscall::display_name(*abi, *nr);
+            let fate = if allow.iter().any(|one| one.name == name) {
+                "it stays, and is not logged any more".to_owned()
+            } else {
+                format!("it stays, and stays logged; --allow {name} lets it through as any other")
+            };
+            format!("logged meanwhile, for review: {name} ({abi}), {}: {fate}", times(tally.calls))
         })
         .collect()
 }

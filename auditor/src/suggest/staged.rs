@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::SuggestError;
+use super::{Allowance, SuggestError};
 use crate::filter::{Comparison, Diagram, Diagrams, Outcome, Test};
 use crate::profile::{
     Action, Arch, ArgCondition, Entry, HostArch, Operator, Policy, Profile, Rule, Undetermined, door, reach,
@@ -66,6 +66,25 @@ pub(super) fn stage(enforced: &Profile, active: Option<&Profile>, host: HostArch
         ));
     }
     Ok(Staged { profile, notes })
+}
+
+/// A profile in which what was taken in, and was let through and logged, is let through.
+pub(super) fn unlogged(profile: &Profile, allow: &[Allowance]) -> Profile {
+    let is_taken_in = |name: &String| allow.iter().any(|allowance| allowance.name == *name);
+    let mut rules = Vec::new();
+    for mut rule in profile.rules.iter().cloned() {
+        if rule.action == Action::Log {
+            let (names, rest): (Vec<_>, Vec<_>) = rule.names.into_iter().partition(is_taken_in);
+            rule.names = rest;
+            if !names.is_empty() {
+                rules.push(Rule { names, action: Action::Allow, errno: None, args: rule.args.clone() });
+            }
+        }
+        if !rule.names.is_empty() {
+            rules.push(rule);
+        }
+    }
+    Profile { rules, ..profile.clone() }
 }
 
 /// All but the rules: nothing that the active profile lets through by default is refused.
@@ -132,7 +151,7 @@ struct Stage<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Fit {
     No,
-    /// They let through what they should, and answer otherwise to what is refused.
+    /// They let through what the active profile does and nothing wider, and answer otherwise than they should.
     Passes,
     /// They log too little or too much.
     Answers,
@@ -215,14 +234,18 @@ impl Stage<'_> {
         let mut diagrams = Diagrams::new();
         let mut done = policy.diagram(&mut diagrams, abi, nr)?;
         let (mut wanted, known) = self.wanted(&mut diagrams, abi, nr)?;
+        let mut least = self.active.diagram(&mut diagrams, abi, nr)?;
         if let Some(value) = behind {
             let refused = diagrams.constant(Outcome::errno(1))?;
             let test = Test { argument: 0, mask: u64::from(u32::MAX), comparison: Comparison::Equal, value };
             done = diagrams.test(test, done, refused)?;
             wanted = diagrams.test(test, wanted, refused)?;
+            least = diagrams.test(test, least, refused)?;
         }
         let differs = |wrong: &dyn Fn(Outcome, Outcome) -> bool| diagrams.pair_witness(done, wanted, wrong).is_some();
-        Ok(if differs(&|done, wanted| reach(done.action) != reach(wanted.action)) {
+        let is_less = |done: Outcome, least: Outcome| reach(done.action) < reach(least.action);
+        let is_narrower = diagrams.pair_witness(done, least, is_less).is_some();
+        Ok(if is_narrower || differs(&|done, wanted| reach(done.action) > reach(wanted.action)) {
             Fit::No
         } else if differs(&|done, wanted| !done.action.passes() && done != wanted) {
             Fit::Passes
