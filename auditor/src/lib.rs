@@ -26,5 +26,6 @@ pub mod profile;
 pub mod prove;
 pub mod recording;
 pub mod report;
+pub mod store;
 pub mod suggest;
 pub mod syscall;

@@ -4,12 +4,14 @@
 //! out and so that it can be said how often each call is needed.
 
 pub mod argument;
+mod join;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 pub use self::argument::{Arguments, ByFilter, Values};
 pub use self::wire::MalformedEvidence;
@@ -39,6 +41,35 @@ pub enum Command {
     Line(Vec<String>),
 }
 
+impl Workload {
+    /// Names the workload on the command line and in the store: 24 hex digits of a hash of what it is.
+    #[must_use]
+    pub fn id(&self) -> String {
+        let mut hash = Sha256::new();
+        let mut take = |text: &str| {
+            hash.update(text.len().to_le_bytes());
+            hash.update(text);
+        };
+        take(&self.image);
+        match &self.command {
+            Command::Service(service) => {
+                take("service");
+                take(service);
+            }
+            Command::Line(words) => {
+                take("line");
+                words.iter().for_each(|word| take(word));
+            }
+        }
+        let mut id: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        id.truncate(ID_DIGITS);
+        id
+    }
+}
+
+/// Digits of a workload's id.
+const ID_DIGITS: usize = 24;
+
 /// What was seen of one workload.
 ///
 /// Its JSON form is the one of exported files and of the control socket: see [`MalformedEvidence`] for what is refused.
@@ -47,7 +78,7 @@ pub enum Command {
 pub struct Evidence {
     /// Of what.
     pub workload: Workload,
-    /// The image as users name it, the latest name first.
+    /// The image as users name it, sorted.
     pub image_names: Vec<String>,
     /// Start by start, the oldest first.
     pub starts: Vec<Start>,

@@ -1,0 +1,110 @@
+//! The evidence store: what was seen of each workload, kept in a file over restarts of the daemon and the host.
+//!
+//! A thread of its own writes, so that a slow disk stops no counting: the main loop hands values over and goes on, and of
+//! each start the latest value wins. What cannot be written now is kept, bounded, and tried again. The file is redb's,
+//! whose commits are atomic; this is the only room that knows.
+
+mod error;
+mod file;
+mod library;
+mod place;
+mod writer;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+pub use self::error::StoreError;
+pub use self::library::{Forgotten, Library, Named, Taken};
+use self::place::Place;
+use self::writer::Shared;
+use crate::evidence::{Start, Workload};
+
+/// A start of a workload, to be kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Saved {
+    /// Of what.
+    pub workload: Workload,
+    /// The image as it was called.
+    pub image_names: Vec<String>,
+    /// As it was seen up to now.
+    pub start: Start,
+}
+
+/// What the main loop hands over.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Starts that have changed.
+    pub starts: Vec<Saved>,
+    /// The profiles that they ran under, as the OCI runtime specification has them, by SHA-256.
+    pub profiles: BTreeMap<String, String>,
+    /// The ids of all starts that go on.
+    pub running: BTreeSet<String>,
+}
+
+/// The store, as the daemon has it.
+#[derive(Debug)]
+pub struct Store {
+    shared: Arc<Shared>,
+    thread: JoinHandle<()>,
+    _lock: place::Lock,
+}
+
+impl Store {
+    /// Opens the store in this directory, and makes both where they are not. The second value is the starts that went on
+    /// when the last daemon ended.
+    ///
+    /// What cannot be read is moved aside, and a line in the log says so. A disk that is full is no error: what is handed
+    /// over is kept, and written when that is possible.
+    ///
+    /// # Errors
+    /// When another daemon has it, or the directory cannot be used.
+    pub fn open(directory: &Path) -> Result<(Self, Vec<Start>), StoreError> {
+        let (place, lock) = Place::take(directory)?;
+        let shared = Arc::new(Shared::new(place));
+        let unfinished = shared.open()?;
+        let writing = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || writing.run())
+            .map_err(|source| StoreError::Io { doing: "starting the writer of", path: directory.to_owned(), source })?;
+        Ok((Self { shared, thread, _lock: lock }, unfinished))
+    }
+
+    /// Hands over what has changed. Never waits.
+    pub fn save(&self, batch: Batch) {
+        self.shared.save(batch);
+    }
+
+    /// Waits until all that was handed over is written, at most so long. Returns whether it is.
+    #[must_use]
+    pub fn settle(&self, patience: Duration) -> bool {
+        self.shared.settle(patience)
+    }
+
+    /// Writes what is left, for at most so long. Returns whether all of it is written.
+    #[must_use]
+    pub fn close(self, patience: Duration) -> bool {
+        let end = Instant::now() + patience;
+        let settled = self.shared.settle(patience);
+        self.shared.close();
+        while !self.thread.is_finished() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        settled
+    }
+
+    /// Why nothing can be written now.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.shared.trouble()
+    }
+
+    /// What is kept, for those who ask.
+    #[must_use]
+    pub fn library(&self) -> Library {
+        Library::new(Arc::clone(&self.shared))
+    }
+}

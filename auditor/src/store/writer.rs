@@ -1,0 +1,233 @@
+//! The thread that writes, and what it shares with those who hand over and those who ask.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use tracing::{info, warn};
+
+use super::file::File;
+use super::place::Place;
+use super::{Batch, Saved, StoreError};
+use crate::evidence::Start;
+
+/// Before what could not be written is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+/// Starts that wait to be written at most: beyond it the oldest are given up.
+const WAITING: usize = 10_000;
+
+/// What the thread, the main loop and those who ask share.
+#[derive(Debug)]
+pub struct Shared {
+    place: Place,
+    /// The file, while it can be used. Whoever reads it holds it open for that long.
+    file: RwLock<Option<File>>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: BTreeMap<String, Saved>,
+    profiles: BTreeMap<String, String>,
+    running: Option<BTreeSet<String>>,
+    /// Something is being written.
+    writing: bool,
+    closing: bool,
+    trouble: Option<String>,
+    given_up: u64,
+}
+
+impl State {
+    fn is_settled(&self) -> bool {
+        !self.writing && self.waiting.is_empty() && self.profiles.is_empty() && self.running.is_none()
+    }
+
+    fn take(&mut self, batch: Batch, newer: bool) {
+        for saved in batch.starts {
+            if newer || !self.waiting.contains_key(&saved.start.id) {
+                self.waiting.insert(saved.start.id.clone(), saved);
+            }
+        }
+        self.profiles.extend(batch.profiles);
+        if newer || self.running.is_none() {
+            self.running = Some(batch.running);
+        }
+        while self.waiting.len() > WAITING {
+            let oldest =
+                self.waiting.values().min_by_key(|saved| saved.start.until).map(|saved| saved.start.id.clone());
+            oldest.map(|id| self.waiting.remove(&id));
+            if self.given_up == 0 {
+                warn!("more than {WAITING} starts wait to be stored; the oldest are given up");
+            }
+            self.given_up += 1;
+        }
+    }
+}
+
+impl Shared {
+    pub fn new(place: Place) -> Self {
+        Self { place, file: RwLock::default(), state: Mutex::default(), changed: Condvar::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens the file for the first time. Returns the starts that went on when it was last written.
+    ///
+    /// # Errors
+    /// What does not pass by itself.
+    pub fn open(&self) -> Result<Vec<Start>, StoreError> {
+        match self.reopen() {
+            Ok(unfinished) => Ok(unfinished),
+            Err(error) if error.may_pass() => {
+                self.in_trouble(&error);
+                Ok(Vec::new())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn reopen(&self) -> Result<Vec<Start>, StoreError> {
+        let mut held = self.file.write().unwrap_or_else(PoisonError::into_inner);
+        // What is open is closed first: the file has one user.
+        *held = None;
+        let (file, unfinished) = match self.attempt() {
+            Err(error) if error.is_lasting() => {
+                let kind = if matches!(error, StoreError::Newer { .. }) { "newer" } else { "corrupt" };
+                let aside = self.place.move_aside(kind)?;
+                warn!("{error}; it was moved to {}, and the store begins anew", aside.display());
+                self.attempt()?
+            }
+            other => other?,
+        };
+        *held = Some(file);
+        Ok(unfinished)
+    }
+
+    fn attempt(&self) -> Result<(File, Vec<Start>), StoreError> {
+        self.place.touch()?;
+        let path = self.place.file();
+        let open = || {
+            let file = File::open(&path)?;
+            let unfinished = file.unfinished()?;
+            Ok((file, unfinished))
+        };
+        guarded(&path, open)
+    }
+
+    /// Uses the file as it is.
+    ///
+    /// # Errors
+    /// What was said, and [`StoreError::Unavailable`] where there is none now.
+    pub fn with<T>(&self, what: impl FnOnce(&File) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let held = self.file.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(file) = held.as_ref() else {
+            return Err(StoreError::Unavailable(self.trouble().unwrap_or_else(|| "it is not open".to_owned())));
+        };
+        guarded(&self.place.file(), || what(file))
+    }
+
+    pub fn save(&self, batch: Batch) {
+        self.state().take(batch, true);
+        self.changed.notify_all();
+    }
+
+    pub fn settle(&self, patience: Duration) -> bool {
+        let end = Instant::now() + patience;
+        let mut state = self.state();
+        while !state.is_settled() {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    pub fn close(&self) {
+        self.state().closing = true;
+        self.changed.notify_all();
+    }
+
+    pub fn trouble(&self) -> Option<String> {
+        self.state().trouble.clone()
+    }
+
+    fn in_trouble(&self, error: &StoreError) {
+        let before = self.state().trouble.replace(error.to_string());
+        // One line for a cause, however often it is tried.
+        if before.is_none() {
+            warn!("evidence cannot be stored: {error}; counting goes on, and it is tried again");
+        }
+    }
+
+    /// Writes what is handed over until told to stop.
+    pub fn run(&self) {
+        while let Some(batch) = self.next_batch() {
+            match self.write(&batch) {
+                Ok(()) => {
+                    let mut state = self.state();
+                    state.writing = false;
+                    if state.trouble.take().is_some() {
+                        info!("evidence is stored again");
+                    }
+                }
+                Err(error) => {
+                    self.in_trouble(&error);
+                    let mut state = self.state();
+                    state.writing = false;
+                    state.take(batch, false);
+                    if !state.closing {
+                        drop(self.changed.wait_timeout_while(state, RETRY, |state| !state.closing));
+                    }
+                }
+            }
+            self.changed.notify_all();
+        }
+        *self.file.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn next_batch(&self) -> Option<Batch> {
+        let mut state = self.state();
+        loop {
+            if state.closing {
+                return None;
+            }
+            if !state.is_settled() {
+                break;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.writing = true;
+        Some(Batch {
+            starts: std::mem::take(&mut state.waiting).into_values().collect(),
+            profiles: std::mem::take(&mut state.profiles),
+            running: state.running.take().unwrap_or_default(),
+        })
+    }
+
+    fn write(&self, batch: &Batch) -> Result<(), StoreError> {
+        let closed = self.file.read().unwrap_or_else(PoisonError::into_inner).is_none();
+        if closed {
+            self.reopen()?;
+        }
+        let written = self.with(|file| file.write(batch));
+        if written.is_err() {
+            // After an error the file is not to be used before it was opened again: it is then as it was after the last
+            // commit.
+            *self.file.write().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        written
+    }
+}
+
+/// What is done with a damaged file may end in a panic somewhere below.
+fn guarded<T>(path: &std::path::Path, what: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(what)).unwrap_or_else(|_| {
+        Err(StoreError::Damaged { path: path.to_owned(), reason: "reading it makes no sense".to_owned() })
+    })
+}
