@@ -23,6 +23,8 @@ pub struct Settings {
     pub docker_host: Option<String>,
     /// `--cgroup-root`.
     pub cgroup_root: Option<PathBuf>,
+    /// `--state-dir`.
+    pub state_dir: Option<PathBuf>,
     /// `--max-containers`.
     pub max_containers: Option<u32>,
     /// How often the kernel's counters are read: `500ms`, `2s`, `1m`.
@@ -55,6 +57,17 @@ pub struct MetricsSettings {
     pub max_series: Option<u32>,
 }
 
+/// Where evidence is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StateDir {
+    /// Here, or the daemon does not start.
+    Given(PathBuf),
+    /// In [`Config::DEFAULT_STATE_DIR`], where that can be had.
+    Default,
+    /// Nowhere: what was seen ends with the daemon.
+    None,
+}
+
 /// What the daemon runs with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -62,6 +75,8 @@ pub struct Config {
     pub docker_host: Host,
     /// Where cgroup2 is mounted; `None`: to be found.
     pub cgroup_root: Option<PathBuf>,
+    /// Where evidence is kept.
+    pub state_dir: StateDir,
     /// How many containers can be counted at once.
     pub max_containers: u32,
     /// How often the kernel's counters are read.
@@ -118,6 +133,7 @@ impl Settings {
         Self {
             docker_host: self.docker_host.or(other.docker_host),
             cgroup_root: self.cgroup_root.or(other.cgroup_root),
+            state_dir: self.state_dir.or(other.state_dir),
             max_containers: self.max_containers.or(other.max_containers),
             poll_interval: self.poll_interval.or(other.poll_interval),
             socket: self.socket.or(other.socket),
@@ -134,6 +150,8 @@ impl Settings {
 impl Config {
     /// The control socket when nobody says otherwise.
     pub const DEFAULT_SOCKET: &'static str = "/run/auditor/auditor.sock";
+    /// Where evidence is kept when nobody says otherwise.
+    pub const DEFAULT_STATE_DIR: &'static str = "/var/lib/auditor";
     /// Where metrics are served when nobody says otherwise.
     pub const DEFAULT_LISTEN_ADDRESS: &'static str = "127.0.0.1:9779";
 
@@ -142,12 +160,13 @@ impl Config {
     /// # Errors
     /// For the first value that the daemon cannot run with.
     pub fn check(settings: Settings) -> Result<Self, ConfigError> {
-        let Settings { docker_host, cgroup_root, web, metrics, socket, .. } = settings;
+        let Settings { docker_host, cgroup_root, state_dir, web, metrics, socket, .. } = settings;
         let path = |key, given: Option<PathBuf>, default: &str| check::absolute(key, given.unwrap_or(default.into()));
         let listen = web.listen_address.unwrap_or_else(|| vec![Self::DEFAULT_LISTEN_ADDRESS.to_owned()]);
         Ok(Self {
             docker_host: check::docker_host(docker_host)?,
             cgroup_root: cgroup_root.map(|given| check::absolute("cgroup_root", given)).transpose()?,
+            state_dir: check::state_dir(state_dir)?,
             max_containers: check::within("max_containers", settings.max_containers, 1024, 1..=65_536)?,
             poll_interval: check::interval("poll_interval", settings.poll_interval.as_deref().unwrap_or("1s"))?,
             socket: check::socket(path("socket", socket, Self::DEFAULT_SOCKET)?)?,
@@ -178,6 +197,7 @@ mod tests {
         assert_eq!(config.listen_addresses, ["127.0.0.1:9779".parse().unwrap()]);
         assert_eq!(config.socket, Path::new("/run/auditor/auditor.sock"));
         assert_eq!((config.cgroup_root, config.socket_group), (None, None));
+        assert_eq!(config.state_dir, StateDir::Default);
         assert!(config.per_syscall);
     }
 

@@ -25,6 +25,9 @@ pub(super) struct Arguments {
     /// Where cgroup2 is mounted [default: as /proc/self/mountinfo says]
     #[arg(long, value_name = "DIR")]
     cgroup_root: Option<PathBuf>,
+    /// Where evidence is kept over restarts; none: nowhere [default: /var/lib/auditor, where that can be had]
+    #[arg(long, value_name = "DIR", env = "STATE_DIRECTORY")]
+    state_dir: Option<PathBuf>,
     /// How many containers can be counted at once; each takes 16 KiB of kernel memory per CPU [default: 1024]
     #[arg(long, value_name = "N")]
     max_containers: Option<u32>,
@@ -34,6 +37,7 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> Result<Outcome, Erro
     let flags = Settings {
         docker_host: arguments.docker_host,
         cgroup_root: arguments.cgroup_root,
+        state_dir: arguments.state_dir,
         max_containers: arguments.max_containers,
         socket: global.given_socket(),
         web: WebSettings { listen_address: Some(arguments.listen_addresses).filter(|addresses| !addresses.is_empty()) },

@@ -9,6 +9,7 @@ mod daemon;
 mod denials;
 mod doctor;
 mod filter;
+mod history;
 mod man;
 mod output;
 mod profile;
@@ -16,6 +17,7 @@ mod ps;
 mod record;
 mod show;
 mod suggest;
+mod time;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,6 +32,7 @@ use crate::config::{Config, ConfigError};
 use crate::control::{self, ClientError, Request, Response};
 use crate::daemon::DaemonError;
 use crate::docker::DockerError;
+use crate::evidence::ArchiveError;
 use crate::profile::merge::MergeError;
 use crate::profile::{ProfileError, RenderError};
 use crate::prove::ProveError;
@@ -111,6 +114,8 @@ enum Verb {
     /// What `record` starts, to become the command
     #[command(name = record::enter::VERB, hide = true)]
     RecordEnter(record::enter::Arguments),
+    /// What was seen of each image: since when, over how many starts
+    History(history::Arguments),
     /// Work on profile files; no daemon needed
     Profile(profile::Arguments),
     /// What the kernel enforces on one container: the filters of its tasks, call by call
@@ -201,6 +206,39 @@ pub enum Error {
     /// A call that is to be taken in is none.
     #[error("--allow: {0}")]
     Allow(#[from] AllowError),
+    /// A file holds no evidence.
+    #[error("{name}: {source}")]
+    Archive {
+        /// The file.
+        name: String,
+        /// What is wrong.
+        source: ArchiveError,
+    },
+    /// A file has more than is read.
+    #[error("{name}: more than {limit} MiB; export workload by workload")]
+    TooLarge {
+        /// The file.
+        name: String,
+        /// MiB.
+        limit: u64,
+    },
+    /// One start alone is more than the daemon takes.
+    #[error("{name}: the start {start} is larger than what a daemon can have counted; nothing more was imported")]
+    StartTooLarge {
+        /// The file.
+        name: String,
+        /// Its id.
+        start: String,
+    },
+    /// A word names no workload.
+    #[error("no such workload: {}; see auditor history", escape::capped(.0, escape::NAME_WIDTH))]
+    NoSuchWorkload(String),
+    /// A word names no start.
+    #[error("no start of it has an id that begins with {}; see auditor history IMAGE", escape::capped(.0, escape::NAME_WIDTH))]
+    NoSuchStart(String),
+    /// Everything would be forgotten.
+    #[error("name what to forget: a workload or an image, or --before TIME")]
+    NothingToForget,
     /// There is no suggestion.
     #[error(transparent)]
     Suggest(#[from] SuggestError),
@@ -285,6 +323,7 @@ impl Cli {
             Verb::Suggest(arguments) => suggest::run(&self.global, &out, &arguments),
             Verb::Record(arguments) => record::run(&self.global, &out, &arguments),
             Verb::RecordEnter(arguments) => record::enter::run(&arguments),
+            Verb::History(arguments) => history::run(&self.global, &out, arguments),
             Verb::Profile(arguments) => profile::run(&self.global, &out, &arguments),
             Verb::Filter(arguments) => filter::run(&self.global, &out, &arguments),
             Verb::Doctor(arguments) => doctor::run(&self.global, &out, arguments),

@@ -65,6 +65,7 @@ mod tests {
             r#"
             docker_host = "unix:///run/docker.sock"
             cgroup_root = "/sys/fs/cgroup"
+            state_dir = "/var/lib/auditor"
             max_containers = 100
             poll_interval = "2s"
             socket = "/run/auditor/auditor.sock"

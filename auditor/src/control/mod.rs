@@ -6,11 +6,12 @@
 
 mod client;
 mod follow;
+mod history;
 mod protocol;
 mod server;
 mod source;
 
 pub use client::{ClientError, Following, call, follow};
 pub use protocol::{DenialsAnswer, Failure, FailureKind, FollowItem, Request, Response};
-pub use server::{BindError, Listener, bind, serve};
-pub use source::{FollowQuery, Query, Source, SourceError};
+pub use server::{BindError, Listener, MAX_REQUEST, bind, serve};
+pub use source::{FollowQuery, Live, Query, Source, SourceError};

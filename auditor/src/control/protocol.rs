@@ -1,10 +1,13 @@
 //! What is said over the socket. Additions are compatible, an unknown request is a `bad_request`.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::evidence::Evidence;
 use crate::report::denial::DenialView;
 use crate::report::filter::FilterAnswer;
+use crate::report::history::WorkloadView;
 use crate::report::snapshot::Health;
 use crate::report::view::ContainerView;
 use crate::suggest::Material;
@@ -22,8 +25,39 @@ pub enum Request {
     },
     /// What a smaller profile is made from.
     Suggest {
-        /// As in `Show`, or an image.
+        /// As in `Show`, or an image, or a workload's id.
         container: String,
+        /// Of what ran under the profile whose SHA-256 begins so.
+        #[serde(default)]
+        profile: Option<String>,
+    },
+    /// The workloads that were seen.
+    History,
+    /// All that was seen of one workload.
+    Evidence {
+        /// Its whole id.
+        workload: String,
+    },
+    /// Take in what others have counted.
+    Import {
+        /// Of each workload.
+        evidence: Vec<Evidence>,
+        /// The profiles that it was counted under, as the OCI runtime specification has them.
+        profiles: Vec<serde_json::Value>,
+    },
+    /// Leave a start out of suggestions, or take it in again.
+    Exclude {
+        /// Its id, or how that begins.
+        start: String,
+        /// Which.
+        excluded: bool,
+    },
+    /// Forget what was seen.
+    Forget {
+        /// Whole ids of workloads; all where there are none.
+        workloads: Option<Vec<String>>,
+        /// Starts that were counted last before then; all where there is no such time.
+        before: Option<Timestamp>,
     },
     /// Refused calls, and with `follow` those to come: then one [`FollowItem`] a line follows the answer, until either
     /// side ends it.
@@ -62,6 +96,37 @@ pub enum Response {
     },
     /// To `Suggest`.
     Material(Box<Material>),
+    /// To `History`.
+    History {
+        /// Those seen last come first.
+        workloads: Vec<WorkloadView>,
+    },
+    /// To `Evidence`.
+    Evidence {
+        /// What was seen.
+        evidence: Box<Evidence>,
+        /// The profiles that are named in it, as far as they are known.
+        profiles: Vec<serde_json::Value>,
+    },
+    /// To `Import`.
+    Imported {
+        /// Starts that were not known.
+        new: u64,
+        /// Starts of which more is known now.
+        more: u64,
+    },
+    /// To `Exclude`.
+    Excluded {
+        /// The start's whole id.
+        start: String,
+    },
+    /// To `Forget`.
+    Forgotten {
+        /// Workloads of which nothing is left.
+        workloads: u64,
+        /// Starts.
+        starts: u64,
+    },
     /// To `Denials`.
     Denials(DenialsAnswer),
     /// To `Filter`.
@@ -125,6 +190,8 @@ pub enum FailureKind {
     Ambiguous,
     /// The container has no process now.
     NotRunning,
+    /// There is no evidence store.
+    NoStore,
     /// The container's active profile is not known, so nothing can be said against it.
     NoProfile,
     /// The daemon did not answer in time, or has too many clients.

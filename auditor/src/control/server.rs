@@ -17,12 +17,13 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::control::follow::Followers;
+use crate::control::history;
 use crate::control::{DenialsAnswer, Failure, FailureKind, Request, Response, Source};
 use crate::report::resolve::{self, ResolveError};
 use crate::report::view::ContainerView;
 
-/// Longest request: a verb and a name.
-const MAX_REQUEST: u64 = 64 << 10;
+/// Longest request: some starts of somebody's evidence.
+pub const MAX_REQUEST: u64 = 1 << 20;
 /// Clients served at once; one more is told that the daemon is busy.
 const MAX_CLIENTS: usize = 128;
 /// Time a client has to send its request, and again to take its answer.
@@ -215,10 +216,25 @@ async fn answer(request: Request, source: &Source, followers: &Followers) -> Res
             container.last_denials = Some(last).filter(|denials| !denials.is_empty());
             Response::Container { container }
         }
-        Request::Suggest { container } => {
-            let found = resolve::container_or_image(&snapshot.containers, &container)?;
-            let containers = found.into_iter().map(|view| view.id.clone()).collect();
-            Response::Material(Box::new(source.material(containers).await?))
+        Request::Suggest { container, profile } => {
+            let material = history::material(source, &snapshot.containers, &container, profile.as_deref()).await?;
+            Response::Material(Box::new(material))
+        }
+        Request::History => Response::History { workloads: history::list(source).await? },
+        Request::Evidence { workload } => {
+            let (evidence, profiles) = history::evidence(source, workload).await?;
+            Response::Evidence { evidence: Box::new(evidence), profiles }
+        }
+        Request::Import { evidence, profiles } => {
+            let taken = history::import(source, evidence, profiles).await?;
+            Response::Imported { new: taken.new, more: taken.more }
+        }
+        Request::Exclude { start, excluded } => {
+            Response::Excluded { start: history::exclude(source, start, excluded).await? }
+        }
+        Request::Forget { workloads, before } => {
+            let forgotten = history::forget(source, workloads, before).await?;
+            Response::Forgotten { workloads: forgotten.workloads, starts: forgotten.starts }
         }
         Request::Denials { container, .. } => {
             let id = match &container {

@@ -7,14 +7,20 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::control::{Failure, FailureKind, FollowItem};
+use crate::evidence::Evidence;
+use crate::profile::Profile;
 use crate::report::denial::DenialView;
 use crate::report::filter::FilterAnswer;
 use crate::report::snapshot::Snapshot;
+use crate::store::{Library, StoreError};
 use crate::suggest::Material;
+
+/// Those who may wait for the disk at one time: other work of the daemon waits for disks on the same threads.
+const READERS: usize = 2;
 
 /// A question to the daemon's main loop. An asker that went away has dropped its receiver: a failed send is no error.
 #[derive(Debug)]
@@ -30,6 +36,11 @@ pub enum Query {
         containers: Vec<String>,
         /// Where the answer goes.
         reply: oneshot::Sender<Result<Material, Failure>>,
+    },
+    /// What was seen of each container of which it is known what it runs.
+    Evidence {
+        /// Where the answer goes.
+        reply: oneshot::Sender<Vec<Live>>,
     },
     /// Refused calls up to now.
     Denials {
@@ -65,6 +76,17 @@ pub struct FollowQuery {
     pub queue: mpsc::Sender<FollowItem>,
 }
 
+/// What was seen of one container since the daemon knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Live {
+    /// Start by start.
+    pub evidence: Evidence,
+    /// The profile that it runs under, and its SHA-256.
+    pub profile: Option<(String, Profile)>,
+    /// Whether it is counted now.
+    pub runs: bool,
+}
+
 /// Why the main loop gave no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum SourceError {
@@ -91,6 +113,9 @@ pub struct Source {
     queries: mpsc::Sender<Query>,
     deadline: Duration,
     latest: Arc<Mutex<Latest>>,
+    library: Option<Library>,
+    /// Those who may wait for the disk at one time.
+    readers: Arc<Semaphore>,
 }
 
 /// The last snapshot, for as long as somebody uses it. Locked while one is being made.
@@ -105,7 +130,53 @@ impl Source {
     #[must_use]
     pub fn new(waiting: usize, deadline: Duration) -> (Self, mpsc::Receiver<Query>) {
         let (queries, receiver) = mpsc::channel(waiting);
-        (Self { queries, deadline, latest: Arc::default() }, receiver)
+        let readers = Arc::new(Semaphore::new(READERS));
+        (Self { queries, deadline, latest: Arc::default(), library: None, readers }, receiver)
+    }
+
+    /// The same with the evidence store, where there is one.
+    #[must_use]
+    pub fn with_library(self, library: Option<Library>) -> Self {
+        Self { library, ..self }
+    }
+
+    /// Whether there is a store.
+    #[must_use]
+    pub const fn has_library(&self) -> bool {
+        self.library.is_some()
+    }
+
+    /// Asks the store, on a thread that may wait for the disk. Without a store the answer is `None`.
+    ///
+    /// # Errors
+    /// What the store says; [`FailureKind::Busy`] where too many wait already.
+    pub async fn library<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Library) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<Option<T>, Failure> {
+        let Some(library) = self.library.clone() else { return Ok(None) };
+        let waited = timeout(self.deadline, Arc::clone(&self.readers).acquire_owned()).await;
+        let Ok(Ok(permit)) = waited else { return Err(SourceError::Late.into()) };
+        let asked = tokio::task::spawn_blocking(move || {
+            let answer = ask(&library);
+            drop(permit);
+            answer
+        });
+        let internal = |text: String| Failure::new(FailureKind::Internal, text);
+        match asked.await {
+            Ok(Ok(answer)) => Ok(Some(answer)),
+            Ok(Err(error)) => Err(internal(error.to_string())),
+            Err(error) => Err(internal(format!("reading the evidence store: {error}"))),
+        }
+    }
+
+    /// What was seen of each container of which it is known what it runs.
+    ///
+    /// # Errors
+    /// When the main loop is overrun, late or gone.
+    pub async fn evidence(&self) -> Result<Vec<Live>, SourceError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Query::Evidence { reply }, answer).await
     }
 
     /// The state now: never older than the question.

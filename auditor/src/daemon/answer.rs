@@ -1,7 +1,6 @@
 //! Answers to what the control socket and the web server ask.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::differing::Differing;
 use super::ledger::Ledger;
@@ -26,14 +25,11 @@ pub fn snapshot(
     refusals: &Refusals,
     hierarchy: Hierarchy,
     differing: &Differing,
-) -> Arc<Snapshot> {
+) -> Snapshot {
     let engine = ledger.engine.as_ref();
     let replaced = default_replaced(ledger.shown(), engine);
     let view = |record: &Record| record.view(engine, replaced.contains(&record.id()), differing);
-    Arc::new(Snapshot {
-        containers: ledger.shown().map(view).collect(),
-        health: health(ledger, kernel, refusals, hierarchy),
-    })
+    Snapshot { containers: ledger.shown().map(view).collect(), health: health(ledger, kernel, refusals, hierarchy) }
 }
 
 fn health(ledger: &Ledger, kernel: &Kernel, refusals: &Refusals, hierarchy: Hierarchy) -> Health {
@@ -73,6 +69,7 @@ fn health(ledger: &Ledger, kernel: &Kernel, refusals: &Refusals, hierarchy: Hier
         lost_events: lost_events(losses, ledger, refusals),
         programs,
         not_ready,
+        store_error: None,
     }
 }
 

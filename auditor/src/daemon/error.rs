@@ -2,6 +2,7 @@
 
 use crate::cgroupfs::CgroupError;
 use crate::kernel::KernelError;
+use crate::store::StoreError;
 use crate::{control, http};
 
 /// Why the daemon does not run.
@@ -27,6 +28,9 @@ pub enum DaemonError {
     /// The web server.
     #[error("{0}")]
     Http(#[from] http::BindError),
+    /// The evidence store.
+    #[error("{0}")]
+    Store(#[from] StoreError),
     /// The group of the control socket.
     #[error("no group {0:?} for the control socket; create it or change socket_group")]
     NoGroup(String),

@@ -8,15 +8,18 @@ use tracing::{debug, info, warn};
 use super::differing::Differing;
 use super::profile::Declared;
 use super::record::Record;
-use super::run::Now;
+use super::run::{Now, Run};
 use crate::bundle::{Bundle, BundleError};
 use crate::cgroupfs;
 use crate::container::{CgroupId, ContainerId};
+use crate::control::Live;
 use crate::docker::{Change, Container, Engine};
 use crate::effective::Effective;
+use crate::evidence::{Evidence, Start};
 use crate::kernel::{Kernel, KernelError, Losses, SlotNr, SlotOwner, SlotState};
 use crate::procfs;
 use crate::profile::Runtime;
+use crate::store::{Batch, Saved};
 
 /// How long a removed container's numbers stay: Prometheus has scraped them by then.
 const GRACE: Duration = Duration::from_secs(300);
@@ -55,16 +58,19 @@ pub struct Ledger {
     losses: Losses,
     /// Tells the host's present boot from all others.
     boot: String,
+    /// What an earlier daemon saw of starts that went on when it ended.
+    unfinished: BTreeMap<String, Start>,
 }
 
 impl Ledger {
-    /// Nothing known, the engine not heard of.
-    pub fn new() -> Self {
+    /// Nothing known but what an earlier daemon saw of starts that went on when it ended; the engine not heard of.
+    pub fn new(unfinished: Vec<Start>) -> Self {
+        let unfinished = unfinished.into_iter().map(|start| (start.id.clone(), start)).collect();
         let boot = procfs::boot_id().unwrap_or_else(|error| {
             warn!(%error, "this boot cannot be told from others");
             String::new()
         });
-        Self { docker_error: Some("not connected yet".to_owned()), boot, ..Self::default() }
+        Self { docker_error: Some("not connected yet".to_owned()), boot, unfinished, ..Self::default() }
     }
 
     /// The containers to show: those that were counted, and those that run.
@@ -155,7 +161,8 @@ impl Ledger {
             self.slots.insert(*slot, id);
             self.cgroups.insert(owner.cgroup, id);
             let record = self.records.entry(id).or_insert_with(|| Record::new(id));
-            record.slot_taken(*slot, owner, self.engine.as_ref(), &self.boot);
+            let run = || Run::new(id, owner, &self.boot, &mut self.unfinished);
+            record.slot_taken(*slot, owner, self.engine.as_ref(), run);
             new.push(id);
         }
         new
@@ -372,6 +379,49 @@ impl Ledger {
                 differing.want(&active.sha256, &active.policy, &program);
             }
         }
+    }
+
+    /// Whether a start is over that the store does not have yet.
+    pub fn has_ended_starts_to_keep(&self) -> bool {
+        self.records.values().any(Record::has_ended_starts_to_keep)
+    }
+
+    /// What the store does not have yet.
+    pub fn to_keep(&mut self) -> Batch {
+        let engine = self.engine.as_ref();
+        let mut batch = Batch::default();
+        for record in self.records.values_mut() {
+            batch.running.extend(record.running().map(str::to_owned));
+            let Some(evidence) = record.to_keep(engine) else { continue };
+            let active = record.declared.active();
+            batch.profiles.extend(active.map(|active| (active.sha256.clone(), active.profile.render_oci())));
+            let Evidence { workload, image_names, starts } = evidence;
+            batch.starts.extend(starts.into_iter().map(|start| Saved {
+                workload: workload.clone(),
+                image_names: image_names.clone(),
+                start,
+            }));
+        }
+        batch.running.extend(self.unfinished.keys().cloned());
+        batch
+    }
+
+    /// Whoever was to be found running was found by now: what is left of an earlier daemon is over.
+    pub fn give_up_unfinished(&mut self) {
+        self.unfinished.clear();
+    }
+
+    /// What was seen of each container of which it is known what it runs, with the profiles of OCI JSON by SHA-256.
+    pub fn evidence(&self) -> Vec<Live> {
+        let engine = self.engine.as_ref();
+        let known = self.records.values().filter(|record| record.workload().is_some() && record.was_counted());
+        known
+            .map(|record| Live {
+                evidence: record.evidence(engine),
+                profile: record.declared.active().map(|active| (active.sha256.clone(), active.profile.clone())),
+                runs: record.is_live(),
+            })
+            .collect()
     }
 
     /// Forgets containers that are gone for long, and the oldest of too many.

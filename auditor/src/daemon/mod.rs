@@ -10,6 +10,7 @@ mod enforced;
 mod error;
 mod filters;
 mod followers;
+mod keeping;
 mod ledger;
 mod profile;
 mod record;
@@ -17,6 +18,7 @@ mod refusals;
 mod replaced;
 mod run;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -39,6 +41,7 @@ use crate::{control, http, metrics, procfs};
 use adoption::Adoption;
 use differing::{Compared, Differing};
 use filters::Looking;
+use keeping::Keeping;
 use ledger::Ledger;
 use refusals::{Refusals, Taken};
 use run::Now;
@@ -97,7 +100,8 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let control = control::bind(&config.socket, group)?;
     let mut stop = Stop::new()?;
 
-    let mut ledger = Ledger::new();
+    let (mut keeping, unfinished) = Keeping::open(&config.state_dir)?;
+    let mut ledger = Ledger::new(unfinished);
     let mut kernel = Kernel::load(config.max_containers)?;
     let refused = kernel.attach(|| adoption::existing(&root, &mut ledger))?;
     for cgroup in &refused {
@@ -121,6 +125,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     }
 
     let (source, mut queries) = Source::new(QUERIES_WAITING, QUERY_DEADLINE);
+    let source = source.with_library(keeping.library());
     let metrics = metrics::Options { per_syscall: config.per_syscall, max_syscall_series: config.max_series as usize };
     let mut tasks = JoinSet::new();
     let web = http::serve(listeners, source.clone(), http::Options { metrics });
@@ -181,6 +186,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                 refusals.settle(&ledger);
                 adoption.attempt(&root, &mut ledger, &mut kernel);
                 ledger.look_at_processes();
+                keeping.now_and_then(&mut ledger);
                 looking.now_and_then(&mut ledger, &mut kernel, &mut differing);
                 if let Ok(now) = procfs::boot_time() {
                     ledger.forget_gone(now);
@@ -208,13 +214,18 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                 // One that asked and went away needs no answer.
                 match query {
                     Query::Snapshot { reply } => {
-                        let _ = reply.send(answer::snapshot(&ledger, &kernel, &refusals, root.hierarchy(), &differing));
+                        let mut snapshot = answer::snapshot(&ledger, &kernel, &refusals, root.hierarchy(), &differing);
+                        snapshot.health.store_error = keeping.trouble();
+                        let _ = reply.send(Arc::new(snapshot));
                     }
                     Query::Material { containers, reply } => {
                         if let Err(error) = ledger.read_arguments(&kernel) {
                             error!(%error, "the arguments of calls cannot be read");
                         }
                         let _ = reply.send(answer::material(&ledger, &containers));
+                    }
+                    Query::Evidence { reply } => {
+                        let _ = reply.send(ledger.evidence());
                     }
                     Query::Denials { container, reply } => {
                         let container = container.as_deref().and_then(|id| ContainerId::parse(id).ok());
@@ -232,6 +243,10 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         }
     }
     notify(&[sd_notify::NotifyState::Stopping]);
+    if let Err(error) = ledger.count(&mut kernel, Now::read()) {
+        error!(%error, "the counters cannot be read");
+    }
+    keeping.close(&mut ledger);
     info!("stopped");
     Ok(())
 }

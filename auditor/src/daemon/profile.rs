@@ -2,8 +2,6 @@
 
 use std::sync::LazyLock;
 
-use sha2::{Digest, Sha256};
-
 use crate::bundle::Bundle;
 use crate::denial::decision;
 use crate::docker::{Bundled, Container, Engine, profile_kind};
@@ -50,8 +48,7 @@ impl Declared {
         match oci::parse_seccomp(json) {
             Ok(profile) => {
                 let policy = profile.evaluate(HostArch::NATIVE.with(runtime));
-                let digest = Sha256::digest(profile.render_oci().as_bytes());
-                let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+                let sha256 = profile.sha256();
                 let mut capabilities = bundle.capabilities.bounding.clone();
                 capabilities.sort_unstable();
                 (Self::Profile(Box::new(Active { profile, policy, sha256, capabilities })), None)

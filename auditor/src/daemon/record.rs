@@ -1,6 +1,6 @@
 //! What is known about one container, over all its starts, and start by start.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -45,6 +45,8 @@ pub struct Record {
     live: BTreeMap<SlotNr, Run>,
     /// Those that are over, the oldest first.
     ended: Vec<Start>,
+    /// Which of them were not handed to the store yet.
+    not_kept: BTreeSet<String>,
     seen: BTreeMap<(Abi, SyscallNr), Seen>,
     /// `CLOCK_BOOTTIME` when its first slot was taken.
     since: Option<Duration>,
@@ -77,6 +79,7 @@ impl Record {
             finished: Counters { tallies: BTreeMap::new() },
             live: BTreeMap::new(),
             ended: Vec::new(),
+            not_kept: BTreeSet::new(),
             seen: BTreeMap::new(),
             since: None,
             starts: 0,
@@ -101,14 +104,14 @@ impl Record {
         self.container.as_ref()?.name.clone()
     }
 
-    /// A slot counts it from now on. `boot` is the host's boot.
-    pub fn slot_taken(&mut self, slot: SlotNr, owner: &SlotOwner, engine: Option<&Engine>, boot: &str) {
+    /// A slot counts it from now on, by this run.
+    pub fn slot_taken(&mut self, slot: SlotNr, owner: &SlotOwner, engine: Option<&Engine>, run: impl FnOnce() -> Run) {
         if self.live.contains_key(&slot) {
             return;
         }
         self.settle(engine);
         let since = Duration::from_nanos(owner.since_ns);
-        self.live.insert(slot, Run::new(self.id, owner, boot));
+        self.live.insert(slot, run());
         self.since = Some(self.since.map_or(since, |known| known.min(since)));
         self.starts += u32::from(owner.from_first_call);
         self.from_first_call &= owner.from_first_call;
@@ -169,6 +172,7 @@ impl Record {
             self.finished.merge(run.counters());
             self.lost += run.lost();
             let start = run.start(self.id, self.name(), || self.under(engine));
+            self.not_kept.insert(start.id.clone());
             self.ended.push(start);
             evidence::keep(&mut self.ended, STARTS_KEPT);
         }
@@ -245,6 +249,29 @@ impl Record {
             image_names: image.clone().into_iter().collect(),
             starts,
         }
+    }
+
+    /// The ids of the starts that go on.
+    pub fn running(&self) -> impl Iterator<Item = &str> {
+        self.live.values().map(Run::id)
+    }
+
+    /// Whether a start is over that was not handed to the store yet, and can be.
+    pub fn has_ended_starts_to_keep(&self) -> bool {
+        !self.not_kept.is_empty() && self.workload().is_some()
+    }
+
+    /// What the store does not have yet; nothing, as long as nobody knows what the container runs.
+    pub fn to_keep(&mut self, engine: Option<&Engine>) -> Option<Evidence> {
+        self.workload()?;
+        let mut ids = std::mem::take(&mut self.not_kept);
+        ids.extend(self.live.values_mut().filter_map(|run| run.take_changed().then(|| run.id().to_owned())));
+        if ids.is_empty() {
+            return None;
+        }
+        let mut evidence = self.evidence(engine);
+        evidence.starts.retain(|start| ids.contains(&start.id));
+        Some(evidence)
     }
 
     /// Whether it has a filter; `None` where nobody knows.
@@ -397,7 +424,9 @@ mod tests {
 
     /// A record whose slot `nr` was taken.
     fn taken(record: &mut Record, nr: u32, from_first_call: bool) -> SlotNr {
-        record.slot_taken(SlotNr(nr), &owner(u64::from(nr), from_first_call), None, "boot");
+        let owner = owner(u64::from(nr), from_first_call);
+        let run = || Run::new(id(), &owner, "boot", &mut BTreeMap::new());
+        record.slot_taken(SlotNr(nr), &owner, None, run);
         SlotNr(nr)
     }
 
@@ -418,11 +447,7 @@ mod tests {
 
     #[test]
     fn a_start_has_one_name_whoever_counts_it() {
-        let name = |boot, cgroup| {
-            let mut record = Record::new(id());
-            record.slot_taken(SlotNr(1), &owner(cgroup, true), None, boot);
-            record.evidence(None).starts[0].id.clone()
-        };
+        let name = |boot, cgroup| Run::new(id(), &owner(cgroup, true), boot, &mut BTreeMap::new()).id().to_owned();
         assert_eq!(name("a", 1), name("a", 1));
         assert_ne!(name("a", 1), name("b", 1));
         assert_ne!(name("a", 1), name("a", 2));
@@ -434,6 +459,25 @@ mod tests {
         taken(&mut record, 0, false);
         let window = record.evidence(None).window();
         assert_eq!((window.starts, window.complete), (0, false));
+    }
+
+    #[test]
+    fn a_start_goes_on_under_another_daemon_and_has_a_gap_then() {
+        let mut first = Record::new(id());
+        let slot = taken(&mut first, 0, true);
+        first.counted(slot, counters(5), 0, at(11));
+        let start = first.evidence(None).starts.remove(0);
+        let mut unfinished = BTreeMap::from([(start.id.clone(), start)]);
+        let mut second = Record::new(id());
+        let owner = owner(0, false);
+        let run = || Run::new(id(), &owner, "boot", &mut unfinished);
+        second.slot_taken(SlotNr(7), &owner, None, run);
+        second.counted(SlotNr(7), counters(2), 0, at(21));
+        let evidence = second.evidence(None);
+        assert!(unfinished.is_empty());
+        assert_eq!(evidence.counters(), counters(7));
+        let (start, window) = (&evidence.starts[0], evidence.window());
+        assert_eq!((start.seconds, start.from_first_call, window.complete), (30, false, false));
     }
 
     #[test]

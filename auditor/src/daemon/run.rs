@@ -50,6 +50,10 @@ pub struct Run {
     lost_around: u64,
     /// What it ran under, once that may be another start's soon.
     under: Option<Under>,
+    /// What an earlier daemon saw of it.
+    before: Option<Start>,
+    /// More is known than was kept.
+    changed: bool,
 }
 
 /// The moment of a reading, by both clocks.
@@ -69,12 +73,21 @@ impl Now {
 }
 
 impl Run {
-    /// Begins when the slot was taken. `boot` tells the host's present boot from all others.
-    pub fn new(container: ContainerId, owner: &SlotOwner, boot: &str) -> Self {
+    /// Begins when the slot was taken. `boot` tells the host's present boot from all others, `unfinished` has what an
+    /// earlier daemon saw of starts that went on when it ended.
+    pub fn new(
+        container: ContainerId,
+        owner: &SlotOwner,
+        boot: &str,
+        unfinished: &mut BTreeMap<String, Start>,
+    ) -> Self {
         let since = Duration::from_nanos(owner.since_ns);
         let began = crate::procfs::wall_time_of(since).unwrap_or_else(|_| Timestamp::now());
+        let id = start_id(boot, container, owner.cgroup);
         Self {
-            id: start_id(boot, container, owner.cgroup),
+            before: unfinished.remove(&id),
+            changed: true,
+            id,
             since,
             until: since,
             began,
@@ -95,6 +108,16 @@ impl Run {
         &self.counters
     }
 
+    /// Its id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Whether more is known of it than when this was asked last.
+    pub const fn take_changed(&mut self) -> bool {
+        std::mem::replace(&mut self.changed, false)
+    }
+
     /// Calls and events that were lost of it, or may have been.
     pub const fn lost(&self) -> u64 {
         self.lost_in_slot + self.lost_around
@@ -105,6 +128,7 @@ impl Run {
         for (key, tally) in &counters.tallies {
             if self.counters.tallies.get(key) != Some(tally) {
                 self.times.entry(*key).or_insert((now.wall, now.wall)).1 = now.wall;
+                self.changed = true;
             }
         }
         if self.from_first_call && now.boot.saturating_sub(self.since) < STARTUP {
@@ -148,7 +172,7 @@ impl Run {
             let runtime_calls = if confined == Some(false) { 0 } else { tally.runtime_calls };
             (*key, Seen { tally: Tally { runtime_calls, ..*tally }, startup_calls, first, last })
         });
-        Start {
+        let start = Start {
             id: self.id.clone(),
             container: container.to_string(),
             name,
@@ -164,6 +188,10 @@ impl Run {
             excluded: false,
             calls: calls.collect(),
             arguments: self.arguments.of_workload(confined),
+        };
+        match &self.before {
+            Some(before) => before.continued_by(start),
+            None => start,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A workload is what an image does when it is given one command. Its starts are kept apart, so that old ones can be left
 //! out and so that it can be said how often each call is needed.
 
+mod archive;
 pub mod argument;
 mod join;
 mod wire;
@@ -13,6 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+pub use self::archive::{Archive, ArchiveError};
 pub use self::argument::{Arguments, ByFilter, Values};
 pub use self::wire::MalformedEvidence;
 use crate::counters::{Counters, Tally};

@@ -6,6 +6,7 @@ mod operator;
 mod systemd;
 
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
 pub use self::format::{Format, RenderError, Rendered};
 pub use self::operator::object_name;
@@ -88,6 +89,12 @@ impl Profile {
     #[must_use]
     pub fn render_docker(&self) -> String {
         self.render_oci()
+    }
+
+    /// What it is known by: SHA-256 of its OCI JSON, in hex.
+    #[must_use]
+    pub fn sha256(&self) -> String {
+        Sha256::digest(self.render_oci().as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The `linux.seccomp` object of the OCI runtime specification.

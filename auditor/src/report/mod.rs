@@ -8,6 +8,7 @@ pub mod escape;
 pub mod explain;
 pub mod filter;
 pub mod findings;
+pub mod history;
 pub mod json;
 pub mod near;
 pub mod proof;

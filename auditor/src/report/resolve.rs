@@ -9,6 +9,9 @@ use crate::report::escape::{LABEL_WIDTH, capped};
 use crate::report::near::near;
 use crate::report::view::ContainerView;
 
+/// Digits that are taken for the beginning of a workload's or an image's id.
+const SHORTEST_ID: usize = 4;
+
 /// Most candidates or near misses that a message lists.
 const MAX_LISTED: usize = 8;
 
@@ -106,6 +109,17 @@ fn is_running(container: &ContainerView) -> bool {
 
 fn is_id_prefix(word: &str, id: &str) -> bool {
     word.bytes().all(|byte| byte.is_ascii_hexdigit()) && id.starts_with(&word.to_ascii_lowercase())
+}
+
+/// Whether a word means a workload: by its id, by one of its image's names, or by the image's own id.
+#[must_use]
+pub fn is_workload(id: &str, image: &str, names: &[String], word: &str) -> bool {
+    let digest = image.strip_prefix("sha256:").unwrap_or(image);
+    let begins = |id: &str, word: &str| word.len() >= SHORTEST_ID && is_id_prefix(word, id);
+    begins(id, word)
+        || names.iter().any(|name| is_image(Some(name), word))
+        || image == word
+        || begins(digest, word.strip_prefix("sha256:").unwrap_or(word))
 }
 
 /// `nginx` is `nginx:latest`, as for the engine.

@@ -38,6 +38,9 @@ pub struct Health {
     pub programs: Vec<ProgramHealth>,
     /// What keeps the daemon from being ready, one sentence each. Empty: it is ready.
     pub not_ready: Vec<String>,
+    /// Why evidence cannot be written to the store now.
+    #[serde(default)]
+    pub store_error: Option<String>,
 }
 
 /// Which auditor this is.

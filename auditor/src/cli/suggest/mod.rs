@@ -2,12 +2,14 @@
 
 mod demand;
 mod form;
+mod starts;
 mod unit;
 
 use clap::Args;
 
 use self::demand::Trust;
 use self::form::{Form, Format};
+use self::starts::Starts;
 use super::output::{Output, note};
 use super::{Error, Global, Outcome, ask};
 use crate::control::{Request, Response};
@@ -18,12 +20,17 @@ use crate::suggest::{Material, Options};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Name, unique id prefix, compose service, or an image
+    /// Name, unique id prefix, compose service, an image, or a workload of auditor history
     #[arg(value_name = "CONTAINER|IMAGE", required_unless_present = "unit", conflicts_with = "unit")]
     container: Option<String>,
+    /// Where an image ran under several profiles: of what ran under the one whose SHA-256 begins so
+    #[arg(long, value_name = "SHA256")]
+    profile: Option<String>,
     /// Suggest even though calls may have been missed
     #[arg(long)]
     allow_incomplete: bool,
+    #[command(flatten)]
+    starts: Starts,
     #[command(flatten)]
     wish: Wish,
     #[command(flatten)]
@@ -34,20 +41,21 @@ pub(super) fn run(global: &Global, out: &Output, arguments: &Arguments) -> Resul
     let wish = if arguments.unit.is_given() { arguments.wish.of_unit() } else { arguments.wish.clone() };
     // A file that cannot be read is told before anybody is asked.
     let mut options = Options { allow_incomplete: arguments.allow_incomplete, ..wish.options()? };
-    let (name, material) = match (&arguments.container, arguments.unit.record()?) {
+    let (name, mut material) = match (&arguments.container, arguments.unit.record()?) {
         (_, Some(recorded)) => {
             // What it did before it was started anew, its end too, is evidence beside that of a whole start.
             options.allow_incomplete |= recorded.material.evidence.window().starts > 0;
             (recorded.name, recorded.material)
         }
         (Some(container), None) => {
-            let Response::Material(material) = ask(global, &Request::Suggest { container: container.clone() })? else {
-                return Err(Error::WrongAnswer);
-            };
+            let request = Request::Suggest { container: container.clone(), profile: arguments.profile.clone() };
+            let Response::Material(material) = ask(global, &request)? else { return Err(Error::WrongAnswer) };
             (container.clone(), *material)
         }
         (None, None) => return Err(Error::WrongAnswer),
     };
+    arguments.starts.pick(&mut material.evidence)?;
+    starts::of_several(&material.evidence).iter().for_each(|text| note(text));
     wish.answer(out, &options, &name, &material, |text| out.write_text(text))
 }
 
