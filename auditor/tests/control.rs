@@ -50,7 +50,7 @@ fn every_request_has_its_answer() {
         panic!("not a container")
     };
     assert_eq!(*container, fixture::snapshot().containers[0]);
-    let image = Request::Suggest { container: "busybox:1.35".to_owned() };
+    let image = Request::Suggest { container: "busybox:1.35".to_owned(), profile: None };
     let Response::Material(material) = call(image) else { panic!("not material") };
     assert_eq!(*material, fixture::material(&["ab".repeat(32), "cd".repeat(32)]));
     let Response::Health(health) = call(Request::Health) else { panic!("not health") };
@@ -95,7 +95,7 @@ fn refusals_have_their_kind() {
     let show = |container: &str| Request::Show { container: container.to_owned() };
     assert_eq!(refused(&daemon, &show("shel")).0, FailureKind::NoSuchContainer);
     assert_eq!(refused(&daemon, &show("ab")).0, FailureKind::Ambiguous);
-    let suggest = Request::Suggest { container: "no-image".to_owned() };
+    let suggest = Request::Suggest { container: "no-image".to_owned(), profile: None };
     assert_eq!(refused(&daemon, &suggest).0, FailureKind::NoSuchContainer);
 }
 

@@ -108,6 +108,9 @@ impl Auditor {
             format!("--docker-host={docker_host}"),
             format!("--web.listen-address={address}"),
         ]);
+        if !flags.iter().any(|flag| flag.starts_with("--state-dir")) {
+            line.push(format!("--state-dir={}", dir.join("state").display()));
+        }
         line.extend(flags.iter().map(|&flag| flag.to_owned()));
         let (program, args) = line.split_first().context("no program")?;
         let ward = Ward { directory: Some(dir.clone()), ..Ward::default() };

@@ -73,7 +73,7 @@ impl Keeping {
 
     fn now(&mut self, ledger: &mut Ledger) {
         let Some(store) = &self.store else { return };
-        let batch = ledger.to_keep();
+        let batch = ledger.take_unkept();
         self.last = Some(Instant::now());
         if !batch.starts.is_empty() || batch.running != self.running {
             self.running.clone_from(&batch.running);

@@ -387,12 +387,12 @@ impl Ledger {
     }
 
     /// What the store does not have yet.
-    pub fn to_keep(&mut self) -> Batch {
+    pub fn take_unkept(&mut self) -> Batch {
         let engine = self.engine.as_ref();
         let mut batch = Batch::default();
         for record in self.records.values_mut() {
             batch.running.extend(record.running().map(str::to_owned));
-            let Some(evidence) = record.to_keep(engine) else { continue };
+            let Some(evidence) = record.take_unkept(engine) else { continue };
             let active = record.declared.active();
             batch.profiles.extend(active.map(|active| (active.sha256.clone(), active.profile.render_oci())));
             let Evidence { workload, image_names, starts } = evidence;

@@ -262,7 +262,7 @@ impl Record {
     }
 
     /// What the store does not have yet; nothing, as long as nobody knows what the container runs.
-    pub fn to_keep(&mut self, engine: Option<&Engine>) -> Option<Evidence> {
+    pub fn take_unkept(&mut self, engine: Option<&Engine>) -> Option<Evidence> {
         self.workload()?;
         let mut ids = std::mem::take(&mut self.not_kept);
         ids.extend(self.live.values_mut().filter_map(|run| run.take_changed().then(|| run.id().to_owned())));

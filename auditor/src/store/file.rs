@@ -316,8 +316,8 @@ impl File {
                     starts_gone += 1;
                 }
                 if going.len() == starts.len() {
-                    tables.workloads.remove(workload.as_str()).map_err(|error| wrong.storage(error))?;
-                    gone += 1;
+                    let known = tables.workloads.remove(workload.as_str()).map_err(|error| wrong.storage(error))?;
+                    gone += u64::from(known.is_some());
                 }
             }
             tables.forget_profiles()?;

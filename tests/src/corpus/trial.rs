@@ -235,7 +235,7 @@ impl Trial<'_> {
 
     /// The calls that were made by the runtime alone, of those recorded under the filter.
     fn of_runtime(&self) -> Result<BTreeSet<String>> {
-        let request = Request::Suggest { container: self.name("learn") };
+        let request = Request::Suggest { container: self.name("learn"), profile: None };
         let answer = control::call(&self.stage.auditor.socket(), &request, Duration::from_secs(60))?;
         let Response::Material(material) = answer else { bail!("the daemon answered another question") };
         let tallies = material.evidence.counters().tallies;
