@@ -48,7 +48,7 @@ const OUTSIDE: [&str; 24] = [
 ];
 
 /// Crates that one room alone may name.
-const ROOMS: [(&str, &str); 7] = [
+const ROOMS: [(&str, &str); 8] = [
     ("aya", "kernel"),
     ("auditor_ebpf", "kernel"),
     ("btf_rs", "kernel"),
@@ -56,6 +56,7 @@ const ROOMS: [(&str, &str); 7] = [
     ("prometheus", "metrics"),
     ("axum", "http"),
     ("clap", "cli"),
+    ("redb", "store"),
 ];
 
 /// What would stop, signal, trace or change a container: system calls, and requests of the engine's API.

@@ -219,12 +219,11 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                         let _ = reply.send(Arc::new(snapshot));
                     }
                     Query::Material { containers, reply } => {
-                        if let Err(error) = ledger.read_arguments(&kernel) {
-                            error!(%error, "the arguments of calls cannot be read");
-                        }
+                        read_arguments(&mut ledger, &kernel);
                         let _ = reply.send(answer::material(&ledger, &containers));
                     }
                     Query::Evidence { reply } => {
+                        read_arguments(&mut ledger, &kernel);
                         let _ = reply.send(ledger.evidence());
                     }
                     Query::Denials { container, reply } => {
@@ -246,6 +245,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     if let Err(error) = ledger.count(&mut kernel, Now::read()) {
         error!(%error, "the counters cannot be read");
     }
+    read_arguments(&mut ledger, &kernel);
     keeping.close(&mut ledger);
     info!("stopped");
     Ok(())
@@ -296,6 +296,12 @@ fn meet(ledger: &mut Ledger, kernel: &Kernel, reader: &BundleReader) {
     match ledger.meet(kernel) {
         Ok(new) => new.into_iter().for_each(|id| reader.read(id, None)),
         Err(error) => error!(%error, "the slots cannot be read"),
+    }
+}
+
+fn read_arguments(ledger: &mut Ledger, kernel: &Kernel) {
+    if let Err(error) = ledger.read_arguments(kernel) {
+        error!(%error, "the arguments of calls cannot be read");
     }
 }
 

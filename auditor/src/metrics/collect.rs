@@ -95,6 +95,7 @@ fn health(sheet: &mut Sheet, health: &Health) {
     let build = vec![health.build.version.clone(), health.build.ebpf_source.clone().unwrap_or_default()];
     sheet.set(def::BUILD_INFO, build, 1.0);
     sheet.set(def::DOCKER_UP, Vec::new(), flag(health.docker_up));
+    sheet.set(def::EVIDENCE_STORED, Vec::new(), flag(health.store_error.is_none()));
     sheet.set(def::SLOTS, Vec::new(), health.slots.into());
     sheet.set(def::SLOTS_USED, Vec::new(), health.slots_used.into());
     sheet.set(def::UNTRACKED_CGROUPS, Vec::new(), count(health.untracked_cgroups));

@@ -51,6 +51,8 @@ definitions! {
         "Always 1; says which auditor this is and, by a hash, which source its kernel programs were built from.";
     DOCKER_UP = Gauge "auditor_docker_up" &[],
         "Whether the container engine answers (1) or not (0). Counting goes on without it.";
+    EVIDENCE_STORED = Gauge "auditor_evidence_stored" &[],
+        "Whether what was seen can be written to the evidence store (1) or not, as on a full disk (0). It is kept and tried again. 1 also where no store is wanted.";
     CONTAINER_INFO = Gauge "auditor_container_info" &["name", "image", "id", "profile_kind", "profile_sha256"],
         "Always 1; one series for each known container with the kind of its seccomp profile: default, custom, unconfined, privileged or unknown.";
     SYSCALLS = Counter "auditor_syscalls_total" SYSCALL,

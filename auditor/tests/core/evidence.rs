@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use auditor::counters::{Counters, Denials, Tally};
-use auditor::evidence::{self, Arguments, Command, Evidence, Seen, Start, Values, Workload};
+use auditor::evidence::{self, Archive, Arguments, Command, Evidence, Seen, Start, Values, Workload};
 use auditor::profile::Runtime;
 use auditor::syscall::{Abi, SyscallNr};
 use jiff::Timestamp;
@@ -143,6 +143,25 @@ fn what_cannot_be_is_no_evidence() {
     assert!(said.ends_with("is there twice"), "{said}");
 }
 
+#[test]
+fn a_file_of_something_else_is_refused_in_one_line() {
+    for (text, words) in [
+        ("", "no evidence of auditor's: EOF"),
+        ("[]", "no evidence of auditor's: "),
+        ("{}", "no evidence of auditor's: missing field `auditor_evidence`"),
+        (r#"{"auditor_evidence": 2, "workloads": 7}"#, "evidence of version 2; this auditor reads version 1"),
+        (r#"{"auditor_evidence": 1, "profiles": [7]}"#, "a profile in it: "),
+        (
+            r#"{"auditor_evidence": 1, "workloads": [{"image": "x"}]}"#,
+            "no evidence of auditor's: missing field `command`",
+        ),
+        (&"[".repeat(100_000), "no evidence of auditor's: "),
+    ] {
+        let said = Archive::parse(text.as_bytes()).unwrap_err().to_string();
+        assert!(said.starts_with(words) && !said.contains('\n'), "{said}");
+    }
+}
+
 proptest! {
     #[test]
     fn evidence_is_what_its_json_is_read_as(starts in any_starts()) {
@@ -154,6 +173,44 @@ proptest! {
     #[test]
     fn no_text_breaks_the_reading_of_evidence(text: String) {
         let _ = serde_json::from_str::<Evidence>(&text);
+    }
+
+    #[test]
+    fn evidence_joins_in_any_order_and_any_number_of_times(
+        a in any_starts(),
+        b in any_starts(),
+        c in any_starts(),
+    ) {
+        let joined = |parts: &[&Vec<Start>]| {
+            let mut all = evidence(&[]);
+            parts.iter().for_each(|part| all.join(evidence(part)));
+            all
+        };
+        let all = joined(&[&a, &b, &c]);
+        for order in [[&c, &b, &a], [&b, &a, &c], [&a, &c, &b]] {
+            prop_assert_eq!(&joined(&order), &all);
+        }
+        prop_assert_eq!(&joined(&[&a, &b, &c, &a, &b, &b, &c]), &all);
+        let mut nested = joined(&[&b, &c]);
+        nested.join(joined(&[&a]));
+        prop_assert_eq!(&nested, &all);
+        let ids: std::collections::BTreeSet<&str> = all.starts.iter().map(|start| start.id.as_str()).collect();
+        prop_assert_eq!(ids.len(), all.starts.len());
+    }
+
+    #[test]
+    fn a_file_of_evidence_is_what_it_is_read_as(starts in any_starts(), limit in 1..9_000_usize) {
+        let profile = crate::docker_default();
+        let profiles = BTreeMap::from([(profile.sha256(), profile)]);
+        let archive = Archive { workloads: vec![evidence(&starts)], profiles };
+        let text = archive.render().unwrap();
+        prop_assert_eq!(&Archive::parse(text.as_bytes()).unwrap(), &archive);
+        let mut again = evidence(&[]);
+        for part in evidence(&starts).into_parts(limit).unwrap() {
+            prop_assert!(part.starts.len() <= 1 || serde_json::to_string(&part.starts).unwrap().len() <= limit + 64);
+            again.join(part);
+        }
+        prop_assert_eq!(again, evidence(&starts));
     }
 
     #[test]

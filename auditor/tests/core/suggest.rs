@@ -152,11 +152,9 @@ fn a_record_with_gaps_is_refused_unless_told_otherwise() {
     let active = docker_default();
     let adopted = Start { from_first_call: false, ..start(1, &counters) };
     let lossy = Start { lost: 7, ..start(1, &counters) };
-    for (starts, reason) in [
-        (vec![start(2, &counters), adopted.clone()], "not every start was counted from its first call"),
-        (vec![adopted], "no start of the container was seen"),
-        (vec![lossy], "7 calls or events were lost"),
-    ] {
+    for (starts, reason) in
+        [(vec![adopted.clone()], "no start of the container was seen"), (vec![lossy], "7 calls or events were lost")]
+    {
         let evidence = evidence(&starts);
         let request = |options: &Options| {
             suggest(&Request {
@@ -172,6 +170,22 @@ fn a_record_with_gaps_is_refused_unless_told_otherwise() {
         let notes = request(&Options { allow_incomplete: true, ..Options::default() }).unwrap().notes;
         assert!(notes[0].contains("not complete"), "{notes:?}");
     }
+}
+
+#[test]
+fn one_whole_start_carries_a_suggestion_and_those_with_gaps_add_to_it() {
+    let adopted = Start { from_first_call: false, ..start(1, &counters(&[(Abi::X86_64, "rmdir", calls(1))])) };
+    let evidence = evidence(&[adopted, start(2, &counters(&[(Abi::X86_64, "mkdir", calls(1))]))]);
+    let suggestion = suggest(&Request {
+        evidence: &evidence,
+        profile: Some(&docker_default()),
+        host: HOST,
+        floor: &RuntimeFloor::RUNC,
+        options: &Options::default(),
+    })
+    .unwrap();
+    assert!(named(&suggestion.profile).is_superset(&["mkdir", "rmdir"].into()));
+    assert!(suggestion.notes[0].contains("not complete"), "{:?}", suggestion.notes);
 }
 
 #[test]
