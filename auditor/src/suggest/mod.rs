@@ -189,7 +189,7 @@ impl SuggestError {
 pub fn suggest(request: &Request<'_>) -> Result<Suggestion, SuggestError> {
     let Request { evidence, host, options, .. } = *request;
     let window = evidence.window();
-    refuse_gaps(&window, options)?;
+    refuse_gaps(evidence, &window, options)?;
     let counters = evidence.counters();
     let policy_of = |profile: Option<&Profile>| {
         profile.map_or_else(|| Policy::unconfined(host.native), |profile| profile.evaluate(host))
