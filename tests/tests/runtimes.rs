@@ -114,7 +114,7 @@ fn of_a_container_all_but_the_program_s_calls_are_the_runtime_s() -> Result<()> 
 
 /// The one start of a container, as the daemon tells of it.
 fn start_of(stage: &Stage, container: &str) -> Result<Start> {
-    let request = Request::Suggest { container: container.to_owned() };
+    let request = Request::Suggest { container: container.to_owned(), profile: None };
     let Response::Material(material) = call(&stage.auditor.socket(), &request, Duration::from_secs(20))? else {
         bail!("another answer than what a suggestion of {container} is made from");
     };
