@@ -20,14 +20,25 @@ const PRCTL: [u64; 8] = [
     47, // PR_CAP_AMBIENT
 ];
 
-/// `clone`: a thread as Go makes it, and as the C library does.
-const THREADS: [u64; 2] = [0x5_0f00, 0x3d_0f00];
+/// `clone`: a process as the C library makes it, which `--init` does; a thread as Go makes it, and as the C library does.
+const PROCESS: [u64; 1] = [0x120_0011];
+const PROCESS_OR_THREAD: [u64; 3] = [0x120_0011, 0x5_0f00, 0x3d_0f00];
+
+/// `ioctl`: TIOCSPGRP, with which `--init` puts the program into the foreground of a terminal. It gives up where that is
+/// refused, and not where there is no terminal.
+const IOCTL: [u64; 1] = [0x5410];
+
+/// `mprotect`: what the loader makes read-only, and the stack of a new thread.
+const MPROTECT: [u64; 2] = [1, 3];
 
 /// What a runtime may ask of a call.
 pub(super) fn values(runtime: Runtime, name: &str) -> &'static [u64] {
     match (runtime, name) {
         (_, "prctl") => &PRCTL,
-        (Runtime::Runc, "clone") => &THREADS,
+        (_, "ioctl") => &IOCTL,
+        (_, "mprotect") => &MPROTECT,
+        (Runtime::Runc, "clone") => &PROCESS_OR_THREAD,
+        (Runtime::Crun, "clone") => &PROCESS,
         _ => &[],
     }
 }
