@@ -67,5 +67,5 @@ second() {
 
 end() {
     kill -USR1 $proxy && wait $proxy || true
-    kill $one
+    kill $one $two || true
 }

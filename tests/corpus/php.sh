@@ -47,5 +47,7 @@ second() {
 }
 
 end() {
-    kill $server && wait $server || true
+    # The workers do not end with their server.
+    busybox killall php
+    wait
 }

@@ -45,5 +45,7 @@ second() {
 }
 
 end() {
-    kill $server && wait $server || true
+    rabbitmqctl -q shutdown
+    wait $server || true
+    epmd -kill
 }

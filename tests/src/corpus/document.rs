@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, ensure};
 
 use super::Program;
-use super::trial::{Outcome, list};
+use super::trial::{Outcome, Promise, list};
 use crate::engine::Engine;
 
 /// The heads of the tables.
 pub const HEADS: [&str; 3] = [
-    "| program | version | starts under it | refused in the first half | second half | calls allowed |",
+    "| program | version | starts under it | refused in the first half | promised | second half | calls allowed | of these exposing much |",
     "| program | not in the suggestion | refused |",
     "| program | calls that strace saw | of these not counted | counted, and not in strace's table: the runtime's | and others |",
 ];
@@ -33,6 +33,9 @@ engine and the daemon, and does this for each program:
 5. Run the first half under `strace -f -c`, in a container that is counted as well.
 
 ";
+
+/// How the line of headlines begins that the README repeats.
+const FIGURES: &str = "- Calls allowed:";
 
 /// Where it was run.
 #[derive(Debug, Clone)]
@@ -111,20 +114,28 @@ pub fn render(place: &Place, outcomes: &[Outcome]) -> String {
         let (first, second) = (&outcome.first, &outcome.second);
         _ = writeln!(
             text,
-            "| {} | {} | {} of {} | {} | {} of {} starts worked | {} instead of {} |",
+            "| {} | {} | {} of {} | {} | {} | {} of {} worked, {} were refused a call | {} instead of {} | {} instead of {} |",
             outcome.program.name,
             outcome.version,
             first.worked,
             first.starts,
             or_none(list(&first.calls)),
+            promised(&outcome.promise),
             second.worked,
             second.starts,
+            second.refused,
             outcome.after.len(),
             outcome.before.len(),
+            outcome.promise.exposing_after,
+            outcome.promise.exposing_before,
         );
     }
     text.push_str(
-        "\nThe last column counts calls that are allowed, always or for some arguments.\n\n## What the second half needed\n\nCalls that it makes under the engine's default profile and \
+        "\n*Promised* is what `auditor suggest` says from the recorded starts: the chance that the next start needs a \
+         call not seen, as a best guess and as a bound (95 % confidence). It speaks of starts like those that were \
+         recorded; a bound from few starts is far above the guess. Of other work it cannot speak: the second half \
+         shows what that means. The last columns count calls that are allowed, always or for some arguments; what \
+         exposes much is told by systemd's groups and Docker's list, as `auditor suggest` tells it.\n\n## What the second half needed\n\nCalls that it makes under the engine's default profile and \
          that the suggestion has not, and of these the ones that were asked for and refused under it. Where the first \
          of them stops the program, it does not ask for the others.\n\n",
     );
@@ -159,6 +170,11 @@ pub fn render(place: &Place, outcomes: &[Outcome]) -> String {
     text
 }
 
+/// Whole percent, the bound rounded up.
+fn promised(promise: &Promise) -> String {
+    format!("{:.0} %, below {:.0} %", 100.0 * promise.chance, (100.0 * promise.below).ceil())
+}
+
 fn headline(text: &mut String, outcomes: &[Outcome]) {
     let sum = |number: &dyn Fn(&Outcome) -> usize| outcomes.iter().map(number).sum::<usize>();
     let count = outcomes.len().max(1);
@@ -170,6 +186,17 @@ fn headline(text: &mut String, outcomes: &[Outcome]) {
         "- First half: {worked} of {starts} starts under a suggestion did their work; {new} calls were refused that were \
          not refused before.",
     );
+    let needed = sum(&|outcome| outcome.first.refused as usize);
+    let expected = |share: &dyn Fn(&Promise) -> f64| -> f64 {
+        outcomes.iter().map(|outcome| share(&outcome.promise) * f64::from(outcome.first.starts)).sum()
+    };
+    _ = writeln!(
+        text,
+        "- Promised and held: of these {starts} starts {needed} needed a call that no recorded start had made; the \
+         estimates add up to {:.1}, their bounds to {:.1}.",
+        expected(&|promise| promise.chance),
+        expected(&|promise| promise.below),
+    );
     let (starts, worked) =
         (sum(&|outcome| outcome.second.starts as usize), sum(&|outcome| outcome.second.worked as usize));
     let refused = sum(&|outcome| outcome.second.refused as usize);
@@ -179,9 +206,11 @@ fn headline(text: &mut String, outcomes: &[Outcome]) {
     );
     _ = writeln!(
         text,
-        "- Calls allowed: {} instead of {}, on average.",
+        "{FIGURES} {} instead of {}, on average; of these exposing much: {} instead of {}.",
         sum(&|outcome| outcome.after.len()) / count,
         sum(&|outcome| outcome.before.len()) / count,
+        sum(&|outcome| outcome.promise.exposing_after) / count,
+        sum(&|outcome| outcome.promise.exposing_before) / count,
     );
     let traced = outcomes.iter().filter_map(|outcome| outcome.strace.as_ref());
     let missed: usize = traced.map(|strace| strace.missed.len()).sum();
@@ -222,4 +251,13 @@ pub fn check(text: &str, programs: &[Program]) -> Result<()> {
         ensure!(worked == starts && cells[4] == "none", "a broken promise: {row}");
     }
     Ok(())
+}
+
+/// What the headlines of a document say of calls: `N instead of M`, of all and of those that expose much.
+#[must_use]
+pub fn figures(text: &str) -> Vec<String> {
+    let line = text.lines().find_map(|line| line.strip_prefix(FIGURES)).unwrap_or_default();
+    let numbers: Vec<&str> =
+        line.split(|letter: char| !letter.is_ascii_digit()).filter(|part| !part.is_empty()).collect();
+    numbers.chunks_exact(2).map(|pair| format!("{} instead of {}", pair[0], pair[1])).collect()
 }

@@ -80,12 +80,12 @@ programs! {
         "python3" "python3-minimal",
     }
     Large {
+        "rabbitmq" "rabbitmq-server",
         "apache2" "apache2",
         "haproxy" "haproxy",
         "memcached" "memcached",
         "mariadb" "mariadb-server",
         "sqlite3" "sqlite3",
-        "rabbitmq" "rabbitmq-server",
         "nodejs" "nodejs",
         "openjdk" "default-jdk-headless",
         "php" "php-cli",

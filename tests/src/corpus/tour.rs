@@ -27,7 +27,7 @@ pub fn run(args: &[String]) -> Result<bool> {
     let programs = chosen(args)?;
     let all = programs.len() == PROGRAMS.len();
     let extent = Extent {
-        recorded: if all { 5 } else { 4 },
+        recorded: if all { 8 } else { 4 },
         confined: 3,
         large: programs.iter().any(|program| program.room == Room::Large),
     };
@@ -41,7 +41,9 @@ pub fn run(args: &[String]) -> Result<bool> {
     }
     let (outcomes, mut failures) = try_all(&stage, &programs, extent);
     let text = document::render(&Place::of(&stage.engine)?, &outcomes);
-    println!("\n{text}");
+    if !outcomes.is_empty() {
+        println!("\n{text}");
+    }
     failures.extend(outcomes.iter().flat_map(Outcome::broken));
     for failure in &failures {
         eprintln!("corpus: {failure}");

@@ -48,6 +48,38 @@ pub struct Confined {
     pub troubles: Vec<String>,
 }
 
+/// What `auditor suggest` says of a suggestion.
+#[derive(Debug, Clone, Default)]
+pub struct Promise {
+    /// The chance that the next start needs a call that was not seen: the best guess.
+    pub chance: f64,
+    /// And the bound that is promised.
+    pub below: f64,
+    /// Allowed calls that expose much, under the engine's default profile.
+    pub exposing_before: usize,
+    /// And under the suggestion.
+    pub exposing_after: usize,
+}
+
+impl Promise {
+    /// From the one object of `auditor suggest -o json`.
+    fn of(said: &Value) -> Result<Self> {
+        let chance = &said["certainty"]["estimate"]["chance"];
+        let number = |name: &str| chance[name].as_f64().with_context(|| format!("no {name} of a chance: {chance}"));
+        let exposing = |name: &str| {
+            let calls = said["exposure"][name].as_array().with_context(|| format!("no exposure.{name}"))?;
+            anyhow::Ok(calls.iter().filter(|call| call["exposure"] == "high").count())
+        };
+        let exposing_after = exposing("kept")?;
+        Ok(Self {
+            chance: number("estimate")?,
+            below: number("below")?,
+            exposing_before: exposing("taken_away")? + exposing_after,
+            exposing_after,
+        })
+    }
+}
+
 /// What became of a program.
 #[derive(Debug, Clone)]
 pub struct Outcome {
@@ -61,6 +93,8 @@ pub struct Outcome {
     pub before: Vec<String>,
     /// The same under the suggestion.
     pub after: Vec<String>,
+    /// What is said of the suggestion.
+    pub promise: Promise,
     /// The half that was recorded, again.
     pub first: Confined,
     /// The other half.
@@ -184,12 +218,17 @@ impl Trial<'_> {
         let of_runtime = self.of_runtime()?;
         let (suggestion, notes) = self.stage.auditor.suggest(&self.name("learn"))?;
         ensure!(!notes.is_empty(), "the suggestion does not say what it rests on");
+        let (said, _) = self.stage.auditor.run(&["suggest", "--output=json", &self.name("learn")])?;
+        let said: Value = serde_json::from_str(&said).context("parsing auditor suggest")?;
+        let promise = Promise::of(&said[0])?;
         let files = tempfile::tempdir().context("making a directory for a profile")?;
         let option = profile::option(&suggestion, files.path(), self.program.name)?;
 
         let (first, after) = self.confined(Half::First, &option, &before, extent.confined)?;
         let (second, _) = self.confined(Half::Second, &option, &other, extent.confined)?;
         let beyond = other.passed.keys().filter(|name| !after.contains(*name)).cloned().collect();
+        // Each call of it takes a hundred times as long.
+        self.limit *= 3;
         let traced = self.strace(files.path())?;
         let untraced =
             before.passed.keys().filter(|name| traced.as_ref().is_none_or(|(traced, _)| !traced.contains_key(*name)));
@@ -203,6 +242,7 @@ impl Trial<'_> {
             recorded: extent.recorded,
             before: before.allowed.into_iter().collect(),
             after: after.into_iter().collect(),
+            promise,
             first,
             second,
             beyond,
