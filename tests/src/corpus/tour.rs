@@ -64,16 +64,12 @@ fn chosen(args: &[String]) -> Result<Vec<&'static Program>> {
     if args == ["--short"] {
         return Ok(PROGRAMS.iter().filter(|program| program.room != Room::Large).collect());
     }
-    let named = |name: &String| {
-        let known = || PROGRAMS.iter().map(|program| program.name).collect::<Vec<_>>().join(", ");
-        Program::named(name).with_context(|| format!("no program {name} in the corpus; there are {}", known()))
-    };
-    let mut programs = args.iter().map(named).collect::<Result<Vec<_>>>()?;
-    programs.dedup_by_key(|program| program.name);
-    if programs.is_empty() {
-        bail!("no program to try");
+    if let Some(unknown) = args.iter().find(|name| Program::named(name).is_none()) {
+        let known: Vec<_> = PROGRAMS.iter().map(|program| program.name).collect();
+        bail!("no program {unknown} in the corpus; there are {}", known.join(", "));
     }
-    Ok(programs)
+    // Each once, however often it is named: containers have their names.
+    Ok(PROGRAMS.iter().filter(|program| args.iter().any(|name| name == program.name)).collect())
 }
 
 /// What became of the programs, in their order, and why others have no outcome.
