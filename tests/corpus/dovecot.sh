@@ -17,8 +17,8 @@ imap() {
 }
 
 begin() {
-    id reader >/dev/null 2>&1 || useradd -m reader
-    rm -rf /home/reader/Maildir /tmp/backup
+    id reader >/dev/null 2>&1 || useradd -m -d /var/reader reader
+    rm -rf /var/reader/Maildir /tmp/backup
     echo 'reader:{PLAIN}secret' >/etc/dovecot/users
     chmod 644 /etc/dovecot/users
     cat >/etc/dovecot/dovecot.conf <<'EOF'

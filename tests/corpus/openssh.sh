@@ -1,14 +1,14 @@
 # An OpenSSH server and its client, with keys; then files, forwarded ports, an agent and a terminal.
 begin() {
-    mkdir -p /run/sshd /root/.ssh
-    chmod 700 /root/.ssh
-    rm -f /root/.ssh/id_ed25519*
-    ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519
-    cp /root/.ssh/id_ed25519.pub /root/.ssh/authorized_keys
-    printf 'Host *\n  StrictHostKeyChecking no\n  LogLevel ERROR\n' >/root/.ssh/config
-    useradd -m visitor 2>/dev/null || true
-    install -d -o visitor -m 700 /home/visitor/.ssh
-    install -o visitor -m 600 /root/.ssh/authorized_keys /home/visitor/.ssh/
+    mkdir -p /run/sshd ~/.ssh
+    chmod 700 ~/.ssh
+    rm -f ~/.ssh/id_ed25519*
+    ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/id_ed25519
+    cp ~/.ssh/id_ed25519.pub ~/.ssh/authorized_keys
+    printf 'Host *\n  StrictHostKeyChecking no\n  LogLevel ERROR\n' >~/.ssh/config
+    useradd -m -d /var/visitor visitor 2>/dev/null || true
+    install -d -o visitor -m 700 /var/visitor/.ssh
+    install -o visitor -m 600 ~/.ssh/authorized_keys /var/visitor/.ssh/
     /usr/sbin/sshd -D &
     server=$!
     until ssh localhost true 2>/dev/null; do sleep 0.2; done
@@ -37,7 +37,7 @@ rename numbers d/numbers' | sftp -q -b - visitor@localhost
     ssh -p 2222 visitor@localhost true
     ssh -S /tmp/control -O exit localhost
     eval "$(ssh-agent)" >/dev/null
-    ssh-add -q /root/.ssh/id_ed25519
+    ssh-add -q ~/.ssh/id_ed25519
     ssh -A localhost ssh-add -l
     ssh-agent -k >/dev/null
     ssh -C -o Ciphers=aes256-ctr localhost true
