@@ -363,6 +363,28 @@ fn a_long_command_line_costs_no_call_more() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn recordings_in_files_make_one_suggestion() -> Result<()> {
+    let _alone = alone();
+    let directory = tempfile::tempdir()?;
+    let program = groundtruth::program()?.display().to_string();
+    let file = |name: &str| directory.path().join(name).display().to_string();
+    for (name, call) in [("one", "124*3"), ("two", "121@1*3")] {
+        let output = record(&["-c", "--evidence", &file(name), "--", &program, "work", call])?;
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    }
+    let nowhere = Path::new("/nonexistent");
+    let words = ["suggest", "--evidence", &file("one"), "--evidence", &file("two")];
+    let output = auditord::command(nowhere, &words)?;
+    let (profile, notes) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{notes}");
+    assert!(notes.contains("2 starts of the command, "), "{notes}");
+    assert!(profile.contains("\"getsid\"") && profile.contains("\"getpgid\""), "{profile}");
+    let output = auditord::command(nowhere, &["suggest", "--evidence", "/etc/passwd"])?;
+    assert_eq!((output.status.code(), text(&output.stderr).lines().count()), (Some(2), 1));
+    Ok(())
+}
+
 const WORK: &str = "
     mkdir -p /tmp/a/b && cd /tmp/a && echo hello > one && cp one two && mv two b/three && ln -s one four
     ls -l / > list; sort list | uniq | wc -l && tar -cf all.tar list && gzip all.tar

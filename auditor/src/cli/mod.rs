@@ -214,6 +214,9 @@ pub enum Error {
         /// What is wrong.
         source: ArchiveError,
     },
+    /// Files hold evidence that does not make one suggestion.
+    #[error("suggest --evidence: {0}")]
+    Files(&'static str),
     /// A file has more than is read.
     #[error("{name}: more than {limit} MiB; export workload by workload")]
     TooLarge {

@@ -34,11 +34,16 @@ pub(super) fn export(global: &Global, out: &Output, word: Option<&str>) -> Resul
     out.write_text(&archive.render()?)
 }
 
-pub(super) fn import(global: &Global, path: &Path) -> Result<(), Error> {
+/// A file's name as it is shown, and the evidence in it.
+pub(in crate::cli) fn read_archive(path: &Path) -> Result<(String, Archive), Error> {
     let name = if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() };
     let bytes = read(path, &name)?;
     let archive = Archive::parse(&bytes).map_err(|source| Error::Archive { name: name.clone(), source })?;
-    drop(bytes);
+    Ok((name, archive))
+}
+
+pub(super) fn import(global: &Global, path: &Path) -> Result<(), Error> {
+    let (name, archive) = read_archive(path)?;
     // All of it is looked at before any of it is sent.
     let mut parts = Vec::new();
     for workload in archive.workloads {

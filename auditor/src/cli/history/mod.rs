@@ -1,6 +1,6 @@
 //! `auditor history`
 
-mod archive;
+pub(in crate::cli) mod archive;
 
 use std::path::PathBuf;
 

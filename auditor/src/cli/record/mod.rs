@@ -14,12 +14,12 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::output::{Output, note};
-use super::suggest::Wish;
+use super::suggest::{Wish, file_name};
 use super::{Error, Global, Outcome};
 use crate::audit;
 use crate::cgroupfs::{OwnCgroup, Root};
 use crate::counters::Counters;
-use crate::evidence::{Command, Evidence, Start, Workload};
+use crate::evidence::{Archive, Command, Evidence, Start, Workload};
 use crate::procfs::{self, SeccompMode};
 use crate::profile::Runtime;
 use crate::recording::command::{self, Ended, Line, Signals, list};
@@ -42,6 +42,9 @@ pub(super) struct Arguments {
     /// Write the profile to a file; COMMAND keeps its stdout
     #[arg(short = 'w', long, value_name = "FILE")]
     write: Option<PathBuf>,
+    /// Write what was seen to a file, for suggest --evidence and history import
+    #[arg(long, value_name = "FILE")]
+    evidence: Option<PathBuf>,
     /// Run COMMAND as this user: USER[:GROUP], names or numbers
     #[arg(short = 'u', long, value_name = "USER")]
     user: Option<User>,
@@ -81,14 +84,17 @@ impl Arguments {
 pub(super) fn run(_global: &Global, out: &Output, arguments: &Arguments) -> Result<Outcome, Error> {
     // What cannot be read or written is told before anything is run.
     let options = arguments.wish.options()?;
-    let file = arguments.write.as_deref().map(open).transpose()?;
+    let files = Files {
+        profile: arguments.write.as_deref().map(open).transpose()?,
+        evidence: arguments.evidence.as_deref().map(open).transpose()?,
+    };
     let (ended, start) = record(out, arguments)?;
     let code = ended.code();
     let Some(start) = start else { return Ok(Outcome::Command(code)) };
     if !ended.left.is_empty() {
         note(&format!("{} still runs, and what it calls from now on is not counted", list(&ended.left)));
     }
-    match answer(out, arguments, &options, file, start) {
+    match answer(out, arguments, &options, files, start) {
         Err(error) if code != 0 => {
             // That the command failed is the more telling of the two.
             note(&format!("auditor: {error}"));
@@ -129,25 +135,27 @@ fn answer(
     out: &Output,
     arguments: &Arguments,
     options: &Options,
-    file: Option<File>,
+    files: Files,
     start: Start,
 ) -> Result<Outcome, Error> {
     if arguments.count {
         count(out, &start)?;
     }
+    let evidence = Evidence { workload: workload(&arguments.command), image_names: Vec::new(), starts: vec![start] };
+    if let Some(file) = files.evidence {
+        let archive = Archive { workloads: vec![evidence.clone()], ..Archive::default() };
+        file.write(&archive.render()?)?;
+    }
     if !arguments.wants_profile() {
         return Ok(Outcome::Clean);
     }
-    let evidence = Evidence { workload: workload(&arguments.command), image_names: Vec::new(), starts: vec![start] };
     let material = Material { evidence, profile: None, runtime: Runtime::default(), host: Abi::NATIVE };
-    let name = Path::new(&material.evidence.workload.image).file_name().map(|name| name.to_string_lossy().into_owned());
-    let put = |text: &str| match (file, &arguments.write) {
-        (Some(file), Some(path)) => {
-            write(file, text).map_err(|source| Error::Write { what: path.display().to_string(), source })
-        }
-        _ => out.write_text(text),
+    let name = file_name(&material.evidence.workload);
+    let put = |text: &str| match files.profile {
+        Some(file) => file.write(text),
+        None => out.write_text(text),
     };
-    arguments.wish.answer(out, options, &name.unwrap_or_default(), &material, put)
+    arguments.wish.answer(out, options, &name, &material, put)
 }
 
 /// The rows as JSON on stdout, or the table on stderr, where `strace -c` has it too.
@@ -182,16 +190,29 @@ fn workload(line: &[OsString]) -> Workload {
     Workload { image: path.to_string_lossy().into_owned(), command: Command::Line(words) }
 }
 
-/// Opened before the command runs, so that nobody's work is done for nothing; what is in it stays until there is
-/// something to put there.
-fn open(path: &Path) -> Result<File, Error> {
-    let file = File::options().write(true).create(true).truncate(false).open(path);
-    file.map_err(|source| Error::Write { what: path.display().to_string(), source })
+/// Where the answer goes besides stdout.
+struct Files {
+    profile: Option<Target>,
+    evidence: Option<Target>,
 }
 
-fn write(mut file: File, text: &str) -> io::Result<()> {
-    if file.metadata()?.is_file() {
-        file.set_len(0)?;
+/// A file, opened before the command runs, so that nobody's work is done for nothing; what is in it stays until there is
+/// something to put there.
+struct Target {
+    path: PathBuf,
+    file: File,
+}
+
+fn open(path: &Path) -> Result<Target, Error> {
+    let file = File::options().write(true).create(true).truncate(false).open(path);
+    let file = file.map_err(|source| Error::Write { what: path.display().to_string(), source })?;
+    Ok(Target { path: path.to_owned(), file })
+}
+
+impl Target {
+    fn write(mut self, text: &str) -> Result<(), Error> {
+        let emptied = self.file.metadata().and_then(|file| if file.is_file() { self.file.set_len(0) } else { Ok(()) });
+        let written = emptied.and_then(|()| self.file.write_all(text.as_bytes()));
+        written.map_err(|source| Error::Write { what: self.path.display().to_string(), source })
     }
-    file.write_all(text.as_bytes())
 }

@@ -1,6 +1,7 @@
 //! `auditor suggest CONTAINER|IMAGE`, and `auditor suggest --unit NAME`
 
 mod demand;
+mod files;
 mod form;
 mod starts;
 mod unit;
@@ -13,6 +14,7 @@ use self::starts::Starts;
 use super::output::{Output, note};
 use super::{Error, Global, Outcome, ask};
 use crate::control::{Request, Response};
+use crate::evidence::Workload;
 use crate::profile::HostArch;
 use crate::report::json;
 use crate::report::suggestion::SuggestionView;
@@ -21,7 +23,7 @@ use crate::suggest::{Material, Options};
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Name, unique id prefix, compose service, an image, or a workload of auditor history
-    #[arg(value_name = "CONTAINER|IMAGE", required_unless_present = "unit", conflicts_with = "unit")]
+    #[arg(value_name = "CONTAINER|IMAGE", required_unless_present_any = ["unit", "evidence"], conflicts_with_all = ["unit", "evidence"])]
     container: Option<String>,
     /// Where an image ran under several profiles: of what ran under the one whose SHA-256 begins so
     #[arg(long, value_name = "SHA256")]
@@ -34,6 +36,8 @@ pub(super) struct Arguments {
     #[command(flatten)]
     wish: Wish,
     #[command(flatten)]
+    files: files::Files,
+    #[command(flatten)]
     unit: unit::Flags,
 }
 
@@ -42,6 +46,10 @@ pub(super) fn run(global: &Global, out: &Output, arguments: &Arguments) -> Resul
     // A file that cannot be read is told before anybody is asked.
     let mut options = Options { allow_incomplete: arguments.allow_incomplete, ..wish.options()? };
     let (name, mut material) = match (&arguments.container, arguments.unit.record()?) {
+        (None, None) => {
+            let material = arguments.files.read()?.ok_or(Error::WrongAnswer)?;
+            (file_name(&material.evidence.workload), material)
+        }
         (_, Some(recorded)) => {
             // What it did before it was started anew, its end too, is evidence beside that of a whole start.
             options.allow_incomplete |= recorded.material.evidence.window().starts > 0;
@@ -52,11 +60,15 @@ pub(super) fn run(global: &Global, out: &Output, arguments: &Arguments) -> Resul
             let Response::Material(material) = ask(global, &request)? else { return Err(Error::WrongAnswer) };
             (container.clone(), *material)
         }
-        (None, None) => return Err(Error::WrongAnswer),
     };
     arguments.starts.pick(&mut material.evidence)?;
     starts::of_several(&material.evidence).iter().for_each(|text| note(text));
     wish.answer(out, &options, &name, &material, |text| out.write_text(text))
+}
+
+/// What a workload that nobody named is called: the last word of its image, or of its program's path.
+pub(super) fn file_name(workload: &Workload) -> String {
+    workload.image.rsplit('/').next().unwrap_or_default().to_owned()
 }
 
 /// What the user wants of a suggestion, whatever it is made from.
