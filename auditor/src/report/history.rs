@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ps::{text, time};
 use crate::audit;
+use crate::coverage::Estimate;
 use crate::evidence::{Command, Evidence, Start, Workload};
 use crate::report::table::{Align, Paint, Style, Table};
 use crate::syscall::{Abi, SyscallNr, display_name};
@@ -51,6 +52,9 @@ pub struct WorkloadView {
     pub lost: u64,
     /// When a call was last seen that no start had made before.
     pub last_new: Option<Timestamp>,
+    /// At least so likely is it, with 95 % confidence, that the next start needs no call that was not seen yet; unknown
+    /// with fewer than two whole starts (see [`Estimate::assured`]).
+    pub coverage: Option<f64>,
     /// SHA-256 of the profiles that it ran under.
     pub profiles: Vec<String>,
 }
@@ -113,6 +117,7 @@ impl WorkloadView {
             complete: window.complete,
             lost: window.lost,
             last_new: window.last_new,
+            coverage: Estimate::of(&evidence.incidence()).assured(),
             profiles: evidence.profiles().into_iter().flatten().map(str::to_owned).collect(),
         }
     }
@@ -182,6 +187,7 @@ pub fn workloads_table(workloads: &[WorkloadView], style: &Style) -> String {
         ("COMPLETE", Align::Left),
         ("LOST", Align::Right),
         ("LAST NEW CALL", Align::Left),
+        ("COVERAGE", Align::Right),
     ]);
     for view in workloads {
         let image = view.images.first().map_or_else(|| style.id(digest(&view.image_id)), |image| style.name(image));
@@ -199,6 +205,8 @@ pub fn workloads_table(workloads: &[WorkloadView], style: &Style) -> String {
                 if view.complete { "yes" } else { "no" }.to_owned(),
                 view.lost.to_string(),
                 text(view.last_new.map(time)),
+                // Rounded down: it promises no more than it is.
+                text(view.coverage.map(|coverage| format!("{:.0}%", (coverage * 100.0).floor()))),
             ],
         );
     }
