@@ -218,6 +218,10 @@ pub(super) async fn material(
 
 async fn of_container(source: &Source, id: String) -> Result<Material, Failure> {
     let mut material = source.material(vec![id]).await?;
+    if material.evidence.starts.is_empty() {
+        // It runs and is not counted: what others of its kind did says nothing of what it does meanwhile.
+        return Ok(material);
+    }
     let sha256 = material.profile.as_ref().map(Profile::sha256);
     let (workload, runtime) = (material.evidence.workload.clone(), material.runtime);
     let mut others: Vec<Evidence> = source.evidence().await?.into_iter().map(|one| one.evidence).collect();
