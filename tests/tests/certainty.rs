@@ -27,7 +27,7 @@ const ERRANDS: [(&str, &str, u64); 10] = [
     ("link", "touch h && ln h i", 10),
     ("statfs", "df / > /dev/null", 8),
     ("sync", "sync", 6),
-    ("setpriority", "nice -n 5 true", 5),
+    ("mknodat", "mkfifo p", 5),
     ("ftruncate", "truncate -s 10 t", 4),
     ("sched_getaffinity", "taskset -p 1 > /dev/null", 3),
 ];
@@ -60,8 +60,7 @@ impl Random {
 /// Which errands each start runs, and the script that knows it: a container counts its own starts.
 fn plan() -> (Vec<BTreeSet<&'static str>>, String) {
     let mut random = Random(4);
-    let mut script =
-        "cd /tmp; n=$(cat n 2>/dev/null || echo 0); echo $((n + 1)) > n; rm -rf w; mkdir w; cd w\n".to_owned();
+    let mut script = "cd /tmp; n=$(cat n 2>/dev/null || echo 0); echo $((n + 1)) > n; mkdir w$n; cd w$n\n".to_owned();
     let mut plan = vec![BTreeSet::new(); STARTS];
     for (name, command, percent) in ERRANDS {
         let runs: Vec<usize> = (0..STARTS).filter(|_| random.below(100) < percent).collect();
