@@ -77,7 +77,7 @@ fn plan() -> (Vec<BTreeSet<&'static str>>, String) {
 
 /// What the daemon has of a container, once all its starts are over and counted.
 fn evidence(auditor: &Auditor, container: &str, starts: usize) -> Result<Evidence> {
-    let request = Request::Suggest { container: container.to_owned() };
+    let request = Request::Suggest { container: container.to_owned(), profile: None };
     wait_for("all starts", Duration::from_secs(30), || {
         let Response::Material(material) = call(&auditor.socket(), &request, Duration::from_secs(10))? else {
             bail!("the daemon answered another question");
