@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::ps::{text, time};
 use crate::audit;
-use crate::coverage::Estimate;
+use crate::coverage::{Estimate, percent_up};
 use crate::evidence::{Command, Evidence, Start, Workload};
 use crate::report::table::{Align, Paint, Style, Table};
+use crate::suggest::{Certainty, RuntimeFloor};
 use crate::syscall::{Abi, SyscallNr, display_name};
 
 /// Names of new calls that a table shows of a start.
@@ -52,9 +53,8 @@ pub struct WorkloadView {
     pub lost: u64,
     /// When a call was last seen that no start had made before.
     pub last_new: Option<Timestamp>,
-    /// At least so likely is it, with 95 % confidence, that the next start needs no call that was not seen yet; unknown
-    /// with fewer than two whole starts (see [`Estimate::assured`]).
-    pub coverage: Option<f64>,
+    /// What its whole starts say about the next.
+    pub estimate: Estimate,
     /// SHA-256 of the profiles that it ran under.
     pub profiles: Vec<String>,
 }
@@ -117,10 +117,18 @@ impl WorkloadView {
             complete: window.complete,
             lost: window.lost,
             last_new: window.last_new,
-            coverage: Estimate::of(&evidence.incidence()).assured(),
+            estimate: estimate(evidence),
             profiles: evidence.profiles().into_iter().flatten().map(str::to_owned).collect(),
         }
     }
+}
+
+/// What the starts say about the next one, as a suggestion says it: without what the runtime needs anyhow, by the latest
+/// start's runtime.
+#[must_use]
+pub fn estimate(evidence: &Evidence) -> Estimate {
+    let runtime = evidence.counted().last().map(|start| start.runtime).unwrap_or_default();
+    Certainty::of(evidence, RuntimeFloor::of(runtime), Abi::NATIVE).estimate
 }
 
 /// The starts of a workload, the oldest first.
@@ -187,7 +195,7 @@ pub fn workloads_table(workloads: &[WorkloadView], style: &Style) -> String {
         ("COMPLETE", Align::Left),
         ("LOST", Align::Right),
         ("LAST NEW CALL", Align::Left),
-        ("COVERAGE", Align::Right),
+        ("NEW IN NEXT START", Align::Left),
     ]);
     for view in workloads {
         let image = view.images.first().map_or_else(|| style.id(digest(&view.image_id)), |image| style.name(image));
@@ -205,8 +213,9 @@ pub fn workloads_table(workloads: &[WorkloadView], style: &Style) -> String {
                 if view.complete { "yes" } else { "no" }.to_owned(),
                 view.lost.to_string(),
                 text(view.last_new.map(time)),
-                // Rounded down: it promises no more than it is.
-                text(view.coverage.map(|coverage| format!("{:.0}%", (coverage * 100.0).floor()))),
+                view.estimate
+                    .chance
+                    .map_or_else(|| "unknown".to_owned(), |chance| format!("below {}", percent_up(chance.below))),
             ],
         );
     }

@@ -12,8 +12,8 @@ use crate::audit;
 use crate::counters::Counters;
 use crate::filter::{Comparison, Diagrams, Outcome, Test};
 use crate::profile::{
-    Action, ArgCondition, Entry, HostArch, Operator, Policy, Profile, Rule, Runtime, Undetermined, Verdict, door,
-    doors, reach,
+    Action, ArgCondition, Decision, Entry, HostArch, Operator, Policy, Profile, Rule, Runtime, Undetermined, Verdict,
+    door, doors, reach,
 };
 use crate::report::escape::{NAME_WIDTH, capped};
 use crate::report::near::near;
@@ -202,9 +202,12 @@ fn widened(profile: &Profile, start: &Start<'_>, names: &BTreeSet<String>) -> Pr
                 between.extend(syscall::all(abi).filter(|(nr, _)| shut(nr)).map(|(_, name)| name));
             }
         }
-        // One that is named, and above the stub, comes through a door as well: a refusal would be for both.
+        // One that is named, or comes through a door as well: a refusal would be for both. Without one its own number has
+        // the default's errno.
         let is_named = |name: &str| wide.rules.iter().any(|rule| rule.names.iter().any(|named| named == name));
-        between.retain(|name| !is_named(name));
+        let has_door = |name: &str| Abi::ALL.into_iter().any(|abi| policy.contains(abi) && door(abi, name).is_some());
+        let denies = wide.default_action.denies();
+        between.retain(|name| !is_named(name) && !(denies && has_door(name)));
         if between.is_empty() {
             return wide;
         }
@@ -251,12 +254,12 @@ fn is_within_but(before: &Policy, after: &Policy, (abi, nr): (Abi, SyscallNr), n
     }
     let behind = names.iter().filter_map(|name| door(abi, name)).filter(|(door, _)| *door == nr);
     let numbers: Vec<u64> = behind.map(|(_, number)| number).collect();
-    is_same_but(&before.entry(abi, nr), &after.entry(abi, nr), &numbers)
+    is_same_but((&before.entry(abi, nr), &after.entry(abi, nr)), before.default_decision(), &numbers)
         || refused_for(before, after, (abi, nr), &numbers).unwrap_or(false)
 }
 
 /// The rules are the same but for those that the named calls have.
-fn is_same_but(before: &Entry, after: &Entry, numbers: &[u64]) -> bool {
+fn is_same_but((before, after): (&Entry, &Entry), default: Decision, numbers: &[u64]) -> bool {
     let names_one = |condition: &ArgCondition| {
         condition.index == 0 && condition.operator == Operator::Equal && numbers.contains(&condition.value)
     };
@@ -269,7 +272,10 @@ fn is_same_but(before: &Entry, after: &Entry, numbers: &[u64]) -> bool {
         (Entry::Always(outcome), Entry::Chains(new)) => {
             outcome.action.denies() && new.iter().all(|chain| is_named(&chain.conditions))
         }
-        _ => false,
+        (Entry::Chains(old), Entry::Always(outcome)) => {
+            outcome.decision() == default && old.iter().all(|chain| is_named(&chain.conditions))
+        }
+        (Entry::Always(_), Entry::Always(_)) => false,
     }
 }
 

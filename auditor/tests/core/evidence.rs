@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use auditor::counters::{Counters, Denials, Tally};
 use auditor::evidence::{self, Archive, Arguments, Command, Evidence, Seen, Start, Values, Workload};
 use auditor::profile::Runtime;
+use auditor::report::history::{WorkloadView, workloads_table};
+use auditor::report::table::Style;
+use auditor::suggest::{Certainty, RuntimeFloor};
 use auditor::syscall::{Abi, SyscallNr};
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -82,6 +85,21 @@ fn kept(starts: &[Start], newest: usize) -> Vec<Start> {
     let mut starts = starts.to_vec();
     evidence::keep(&mut starts, newest);
     starts
+}
+
+#[test]
+fn history_says_what_a_suggestion_says_of_the_next_start() {
+    let counters = |nr| Counters {
+        tallies: BTreeMap::from([((Abi::X86_64, SyscallNr(nr)), Tally { calls: 1, ..Tally::default() })]),
+    };
+    let starts: Vec<_> = (0..48).map(|number| start(number, &counters(83))).collect();
+    let view = WorkloadView::of(&evidence(&starts), 0);
+    let floor = RuntimeFloor::of(Runtime::Runc);
+    assert_eq!(view.estimate, Certainty::of(&evidence(&starts), floor, Abi::NATIVE).estimate);
+    let table = workloads_table(&[view], &Style::default());
+    assert!(table.lines().next().unwrap().ends_with("NEW IN NEXT START") && table.contains("below 7.4 %"), "{table}");
+    let view = WorkloadView::of(&evidence(&starts[..1]), 0);
+    assert!(workloads_table(&[view], &Style::default()).trim_end().ends_with("unknown"));
 }
 
 #[test]

@@ -102,10 +102,14 @@ fn list(global: &Global, out: &Output) -> Result<(), Error> {
 
 fn show(global: &Global, out: &Output, word: &str) -> Result<(), Error> {
     let mut rows = Vec::new();
+    let mut estimates = Vec::new();
     for view in named(global, word)? {
         rows.extend(starts(&evidence(global, &view.id)?.0));
+        estimates.push(format!("{}: {}", view.id.get(..12).unwrap_or(&view.id), view.estimate.in_words()));
     }
-    out.write(&rows, |style| starts_table(&rows, style))
+    out.write(&rows, |style| starts_table(&rows, style))?;
+    estimates.iter().for_each(|text| note(text));
+    Ok(())
 }
 
 fn exclude(global: &Global, start: String, excluded: bool) -> Result<(), Error> {
