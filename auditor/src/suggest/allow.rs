@@ -207,7 +207,7 @@ fn widened(profile: &Profile, start: &Start<'_>, names: &BTreeSet<String>) -> Pr
         let is_named = |name: &str| wide.rules.iter().any(|rule| rule.names.iter().any(|named| named == name));
         let has_door = |name: &str| Abi::ALL.into_iter().any(|abi| policy.contains(abi) && door(abi, name).is_some());
         let denies = wide.default_action.denies();
-        between.retain(|name| !is_named(name) && !(denies && has_door(name)));
+        between.retain(|name| !(is_named(name) || denies && has_door(name)));
         if between.is_empty() {
             return wide;
         }
