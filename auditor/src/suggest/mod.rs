@@ -164,14 +164,6 @@ pub enum SuggestError {
 }
 
 impl SuggestError {
-    /// The call of which a law does not hold.
-    fn call(&self) -> Option<(Abi, SyscallNr)> {
-        match self {
-            Self::Wider { abi, name } | Self::Narrower { abi, name } => Some((*abi, syscall::number(*abi, name)?)),
-            _ => None,
-        }
-    }
-
     /// Whether the evidence does not carry a suggestion; otherwise the request or the auditor is at fault.
     #[must_use]
     pub const fn is_finding(&self) -> bool {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Allowance, SuggestError};
 use crate::filter::{Comparison, Diagram, Diagrams, Outcome, Test};
 use crate::profile::{
-    Action, Arch, ArgCondition, Entry, HostArch, Operator, Policy, Profile, Rule, Undetermined, door, reach,
+    Action, Arch, ArgCondition, Entry, HostArch, Operator, Policy, Profile, Rule, Undetermined, door, doors, reach,
 };
 use crate::syscall::{self, Abi, SyscallNr, display_name};
 
@@ -160,35 +160,55 @@ enum Fit {
 
 impl Stage<'_> {
     /// The profile, and the names of which not all is logged.
-    fn of(mut self, enforced: &Profile, active: Option<&Profile>) -> Result<(Profile, Vec<String>), SuggestError> {
+    fn of(&self, enforced: &Profile, active: Option<&Profile>) -> Result<(Profile, Vec<String>), SuggestError> {
         let named = [Some(enforced), active].map(|profile| profile.map(by_name).unwrap_or_default());
         let names: BTreeSet<&str> = named.iter().flat_map(BTreeMap::keys).copied().collect();
         let rules_of = |at: usize, name: &str| named[at].get(name).map_or(&[][..], Vec::as_slice);
         let found = names.iter().map(|name| (*name, self.name(name, rules_of(0, name), rules_of(1, name))));
-        let mut found: BTreeMap<&str, (Vec<Shape>, bool)> = found.collect();
+        let found: BTreeMap<&str, (Vec<Shape>, bool)> = found.collect();
+        let active = active.map_or(&[][..], |active| &active.rules);
+        // What is refused is to get the answer that it had; where rules cannot say that, it is to be refused at least.
+        let (profile, plain) =
+            self.assemble(&found, active, Fit::Answers).or_else(|_| self.assemble(&found, active, Fit::Passes))?;
+        let is_open = |name: &str, exact: bool| match plain.contains(name) {
+            true => self.fit(name, rules_of(1, name)) != Fit::Exact,
+            false => !exact,
+        };
+        let open = found.iter().filter(|(name, (_, exact))| is_open(name, *exact)).map(|(name, _)| (*name).to_owned());
+        Ok((profile, open.collect()))
+    }
+
+    /// The rules that were found for each name, as far as together they do at least so well, and the names that keep the
+    /// active profile's rules since they do not: the code of one call may depend on another's.
+    fn assemble<'n>(
+        &self,
+        found: &BTreeMap<&'n str, (Vec<Shape>, bool)>,
+        active: &[Rule],
+        least: Fit,
+    ) -> Result<(Profile, BTreeSet<&'n str>), SuggestError> {
         let mut plain = BTreeSet::new();
         loop {
             let mut written: BTreeMap<&[Shape], Vec<&str>> = BTreeMap::new();
-            for (name, (shapes, _)) in found.iter().filter(|(_, (shapes, _))| !shapes.is_empty()) {
+            for (name, (shapes, _)) in found.iter().filter(|(name, _)| !plain.contains(*name)) {
                 written.entry(shapes).or_default().push(name);
             }
-            let rules = written.iter().flat_map(|(shapes, names)| shapes.iter().map(|shape| shape.rule(names)));
-            self.head.rules = rules.collect();
-            let Err(wrong) = self.check() else { break };
-            // The code of one call may depend on another's: such calls stay as in the active profile.
-            let (abi, nr) = wrong.call().ok_or_else(|| wrong.clone())?;
-            let is_meant = |name: &str| {
-                syscall::number(abi, name) == Some(nr) || door(abi, name).is_some_and(|(door, _)| door == nr)
-            };
-            let before = plain.len();
-            plain.extend(names.iter().copied().filter(|name| is_meant(name)));
-            if plain.len() == before {
-                return Err(wrong);
-            }
-            found.extend(plain.iter().map(|name| (*name, (rules_of(1, name).to_vec(), false))));
+            let staged = written.iter().flat_map(|(shapes, names)| shapes.iter().map(|shape| shape.rule(names)));
+            // In the order that they have: where rules contradict each other, it decides.
+            let kept = active.iter().filter_map(|rule| {
+                let names: Vec<_> = rule.names.iter().filter(|name| plain.contains(name.as_str())).cloned().collect();
+                (!names.is_empty()).then(|| Rule { names, ..rule.clone() })
+            });
+            let profile = Profile { rules: staged.chain(kept).collect(), ..self.head.clone() };
+            let Err(breach) = self.check(&profile, least) else { return Ok((profile, plain)) };
+            let is_more = |names: &BTreeSet<&str>| !names.is_subset(&plain);
+            let all = || found.keys().copied();
+            let wider = [
+                all().filter(|name| breach.is_of(name)).collect(),
+                all().filter(|name| breach.is_near(name)).collect(),
+                all().collect(),
+            ];
+            plain.extend(wider.into_iter().find(is_more).ok_or_else(|| breach.error())?);
         }
-        let open = found.into_iter().filter(|(_, (_, exact))| !exact).map(|(name, _)| name.to_owned());
-        Ok((self.head, open.collect()))
     }
 
     /// The rules of a name, and whether they log what they should.
@@ -274,34 +294,59 @@ impl Stage<'_> {
     }
 
     /// What is let through is what the active profile or the smaller one lets through: over every ABI and number.
-    fn check(&self) -> Result<(), SuggestError> {
-        let policy = self.head.evaluate(self.host);
+    fn check(&self, profile: &Profile, least: Fit) -> Result<(), Breach> {
+        let policy = profile.evaluate(self.host);
         for abi in policy.abis() {
             for nr in syscall::all(abi).map(|(nr, _)| nr).chain([SyscallNr::OUTSIDE]) {
+                let breach = |is_wider| Breach { abi, nr, is_wider };
                 let [done, small, all] = [&policy, self.enforced, self.active].map(|policy| policy.entry(abi, nr));
                 if let (Entry::Always(done), Entry::Always(small), Entry::Always(all)) = (&*done, &*small, &*all) {
                     let small = if self.enforced.contains(abi) { reach(small.action) } else { 0 };
-                    self.refuse(abi, nr, reach(done.action), small.max(reach(all.action)))?;
+                    let wanted = small.max(reach(all.action));
+                    let answers = least <= Fit::Passes || wanted > 0 || done == all;
+                    if reach(done.action) != wanted || !answers {
+                        return Err(breach(reach(done.action) > wanted));
+                    }
                     continue;
                 }
                 match self.call(&policy, abi, nr, None) {
-                    Ok(Fit::Exact | Fit::Answers | Fit::Passes) => {}
+                    Ok(fit) if fit >= least => {}
                     // Unknown before, and unknown in the same way; or a door that libseccomp makes no code of.
                     Err(_) if done == all || self.active.diagram(&mut Diagrams::new(), abi, nr).is_err() => {}
-                    Ok(Fit::No) | Err(_) => return Err(SuggestError::Narrower { abi, name: display_name(abi, nr) }),
+                    Ok(_) | Err(_) => return Err(breach(false)),
                 }
             }
         }
         Ok(())
     }
+}
 
-    fn refuse(&self, abi: Abi, nr: SyscallNr, done: u8, wanted: u8) -> Result<(), SuggestError> {
-        let name = || display_name(abi, nr);
-        match done.cmp(&wanted) {
-            std::cmp::Ordering::Equal => Ok(()),
-            std::cmp::Ordering::Less => Err(SuggestError::Narrower { abi, name: name() }),
-            std::cmp::Ordering::Greater => Err(SuggestError::Wider { abi, name: name() }),
-        }
+/// A call of which a staged profile does not do what it should.
+struct Breach {
+    abi: Abi,
+    nr: SyscallNr,
+    is_wider: bool,
+}
+
+impl Breach {
+    /// Whether rules for this name are rules for the call.
+    fn is_of(&self, name: &str) -> bool {
+        syscall::number(self.abi, name) == Some(self.nr)
+            || door(self.abi, name).is_some_and(|(door, _)| door == self.nr)
+    }
+
+    /// Whether this name and the call come through the same door, or one is the other's.
+    fn is_near(&self, name: &str) -> bool {
+        let door = |name: &str| {
+            let own = || syscall::number(self.abi, name).filter(|nr| doors(self.abi).contains(nr));
+            door(self.abi, name).map(|(door, _)| door).or_else(own)
+        };
+        self.is_of(name) || door(&display_name(self.abi, self.nr)).is_some_and(|own| door(name) == Some(own))
+    }
+
+    fn error(&self) -> SuggestError {
+        let (abi, name) = (self.abi, display_name(self.abi, self.nr));
+        if self.is_wider { SuggestError::Wider { abi, name } } else { SuggestError::Narrower { abi, name } }
     }
 }
 

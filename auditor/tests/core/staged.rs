@@ -175,6 +175,24 @@ fn a_union_lets_through_what_either_does() {
     assert_eq!(merged(vec![other.clone(), third.clone()]), merged(vec![third, other]));
 }
 
+#[test]
+fn where_rules_of_a_door_contradict_each_other_refusals_keep_their_answers() {
+    let active = profile(
+        r#"{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86"], "syscalls": [
+            {"names": ["socket"], "action": "SCMP_ACT_TRACE", "errnoRet": 7},
+            {"names": ["socketcall"], "action": "SCMP_ACT_TRACE", "args": [{"index": 0, "value": 1, "op": "SCMP_CMP_NE"}]}]}"#,
+    );
+    let suggestion = staged(&counters(&[(Abi::I386, "read", calls(1))]), Some(&active));
+    let (before, socketcall) = (active.evaluate(HOST), nr(Abi::I386, "socketcall"));
+    for call in 0..22 {
+        let args = [call, 0, 0, 0, 0, 0];
+        let [done, wanted] = [&suggestion.policy, &before].map(|policy| policy.decide(Abi::I386, socketcall, &args));
+        assert_eq!(done.unwrap(), wanted.unwrap(), "socketcall({call})");
+    }
+    // Only what is behind that door is left as it was.
+    assert_eq!(suggestion.policy.verdict(Abi::I386, nr(Abi::I386, "mkdir")).decision().action, Action::Log);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
