@@ -64,7 +64,7 @@ enum Task {
     },
     /// Check formatting, lints and the kernel half, and run all tests (as root; installs what is missing).
     Test {
-        /// Also rebuild the kernel half from nothing, and test the daemon as it is shipped.
+        /// Also rebuild the kernel half from nothing, try new random cases, and test the daemon as it is shipped.
         #[arg(long)]
         full: bool,
     },

@@ -1,5 +1,6 @@
 //! `test`: everything that must hold, on a machine that may have nothing installed yet.
 
+use std::env;
 use std::path::Path;
 
 use anyhow::{Result, bail};
@@ -9,8 +10,8 @@ use crate::setup::Group;
 use crate::supervise::supervise;
 use crate::{build_ebpf, cgroups, repo, setup};
 
-/// Sets up, checks, and runs the tests. `full`: the kernel object is rebuilt from nothing, and the tests of the whole
-/// run a second time with the daemon as it is shipped.
+/// Sets up, checks, and runs the tests. `full`: the kernel object is rebuilt from nothing, the tests of the parts also
+/// try cases that nobody has seen, and the tests of the whole run a second time with the daemon as it is shipped.
 pub fn run(full: bool) -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
         bail!("the tests load eBPF programs and start a private container engine: run them as root");
@@ -23,7 +24,10 @@ pub fn run(full: bool) -> Result<()> {
     step("formatting", &["fmt", "--all", "--check"])?;
     step("lints", &["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
     step("building", &["build", "--quiet", "--workspace", "--bins"])?;
-    step("tests of the parts", &["test", "--no-fail-fast", "--workspace", "--exclude", "tests"])?;
+    parts(Cases::Same)?;
+    if full {
+        parts(Cases::New)?;
+    }
     step("building the tests of the whole", &["test", "--quiet", "--no-run", "--package", "tests"])?;
     cgroups::ensure_mounted()?;
     whole(None)?;
@@ -40,13 +44,40 @@ fn step(what: &str, args: &[&str]) -> Result<()> {
     repo::run(repo::command("cargo").args(args))
 }
 
+/// Which cases the property tests make up.
+#[derive(Clone, Copy)]
+enum Cases {
+    /// The same ones each time, so that what fails here fails again.
+    Same,
+    /// Others each time, and many of them.
+    New,
+}
+
+fn parts(cases: Cases) -> Result<()> {
+    let args = ["test", "--no-fail-fast", "--workspace", "--exclude", "tests"];
+    println!("test: tests of the parts: cargo {}", args.join(" "));
+    let mut command = repo::command("cargo");
+    command.args(args);
+    let (variable, value) = match cases {
+        Cases::Same => ("PROPTEST_RNG_SEED", "20261124"),
+        Cases::New => ("PROPTEST_CASES", "4096"),
+    };
+    // What somebody has set is meant.
+    if env::var_os(variable).is_none() {
+        println!("test: with {variable}={value}");
+        command.env(variable, value);
+    }
+    repo::run(&mut command)
+}
+
 /// The tests against a real engine, of this binary or of the one that is built for them.
 fn whole(binary: Option<&Path>) -> Result<()> {
     // One at a time: they share the machine's control groups.
     let args = ["test", "--no-fail-fast", "--package", "tests", "--", "--test-threads=1"];
     println!("test: tests of the whole: cargo {}", args.join(" "));
-    let mut command = repo::command("cargo");
-    command.args(args);
+    // A shell makes what it starts in the background deaf to Ctrl-C, and all that comes of it.
+    let mut command = repo::command("env");
+    command.args(["--default-signal=INT,QUIT", "cargo"]).args(args);
     if let Some(binary) = binary {
         println!("test: with {}", binary.display());
         command.env("AUDITOR_TEST_BINARY", binary);
