@@ -50,11 +50,28 @@ fn denied(stage: &Stage, container: &str) -> Result<BTreeMap<u64, u64>> {
     Ok(ours.into_iter().map(|nr| (nr, rows.get(&("x86_64".to_owned(), nr)).map_or(0, |row| row.denied))).collect())
 }
 
+/// `show --args` has the sockets of [`ASKED`], and no others: neither runtime makes one under the filter.
+fn sockets_are_shown_in_words(stage: &Stage, container: &str) -> Result<()> {
+    let (shown, _) = stage.auditor.run(&["show", "--args", "-o", "json", container])?;
+    let shown: Value = serde_json::from_str(&shown)?;
+    let calls = shown[0]["arguments"].as_array().context("no arguments")?;
+    let socket = calls.iter().find(|call| call["name"] == "socket").context("no socket")?;
+    let expected = json!([
+        {"args": {"family": 1, "type": 1}, "text": "family=AF_UNIX, type=SOCK_STREAM", "calls": 1},
+        {"args": {"family": 2, "type": 0x80802}, "text": "family=AF_INET, type=SOCK_DGRAM|SOCK_NONBLOCK|SOCK_CLOEXEC", "calls": 1},
+    ]);
+    ensure!(socket["values"] == expected && socket["overflowed"] == 0, "{socket}");
+    let (table, _) = stage.auditor.run(&["show", "--args", container])?;
+    ensure!(table.contains("family=AF_UNIX, type=SOCK_STREAM"), "{table}");
+    Ok(())
+}
+
 fn only_what_was_asked_for_passes(stage: &Stage) -> Result<()> {
     for (runtime, options) in [("runc", &[][..]), ("crun", &[CRUN][..])] {
         let options = [options, &["--cap-add=SYS_ADMIN"]].concat();
         let (learn, same, more) = (format!("{runtime}-learn"), format!("{runtime}-same"), format!("{runtime}-more"));
         stage.groundtruth(&learn, &options, &[&["wants"][..], &ASKED].concat())?;
+        sockets_are_shown_in_words(stage, &learn)?;
         let (suggestion, notes) = stage.auditor.run(&["suggest", "--args", &learn])?;
         let conditions =
             notes.lines().find(|note| note.starts_with("--args: what was not seen")).context(notes.clone())?;

@@ -270,6 +270,7 @@ fn without_syscalls(view: &ContainerView) -> ContainerView {
         denials: view.denials,
         window: view.window.clone(),
         syscalls: None,
+        arguments: None,
         last_denials: None,
     }
 }

@@ -319,6 +319,7 @@ impl Record {
                 lost: self.all_lost(),
             },
             syscalls: Some(self.rows(&counters, policy, confined)),
+            arguments: None,
             last_denials: None,
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Every output is a function of its arguments: the same snapshot gives the same bytes, so each has a golden test.
 
+pub mod arguments;
 pub mod denial;
 pub mod diff;
 pub mod escape;

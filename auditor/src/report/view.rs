@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::report::arguments::ArgumentsView;
 use crate::report::denial::DenialView;
 use crate::syscall::{Abi, SyscallNr};
 
@@ -40,6 +41,9 @@ pub struct ContainerView {
     /// Syscall by syscall: only in `show`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub syscalls: Option<Vec<SyscallView>>,
+    /// With which arguments it made the calls of which they are noted: only in `show --args`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub arguments: Option<Vec<ArgumentsView>>,
     /// Its last refused calls, the latest last: only in `show`, and where there are any.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last_denials: Option<Vec<DenialView>>,
@@ -230,6 +234,7 @@ pub(crate) fn sample(id: &str, image: &str) -> ContainerView {
         denials: 0,
         window: WindowView { since: "2026-11-23T19:00:00Z".parse().ok(), starts: 1, complete: true, lost: 0 },
         syscalls: None,
+        arguments: None,
         last_denials: None,
     }
 }
