@@ -1,7 +1,8 @@
 //! A cgroup is created, before any task can enter it: a container's takes a slot, one inside a container shares it.
 
 use auditor_ebpf::{
-    CGROUP_NAME_LEN, EVENT_NO_SLOT, EVENT_SLOT_TAKEN, Event, LOST_CGROUP, LOST_EVENT, LOST_NESTED, SLOT_LIVE, Slot,
+    CGROUP_NAME_LEN, COMERS_RUNTIMES, EVENT_NO_SLOT, EVENT_SLOT_TAKEN, Event, LOST_CGROUP, LOST_EVENT, LOST_NESTED,
+    SLOT_LIVE, Slot,
 };
 use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::helpers::generated::{bpf_ktime_get_boot_ns, bpf_probe_read_kernel_str};
@@ -84,7 +85,7 @@ fn take_slot(ctx: &BtfTracePointContext, cgroup_id: u64, node: *const u8) {
     }
     if let Some(has_runtime) = HAS_RUNTIME.get_ptr_mut(slot) {
         // SAFETY: as above.
-        unsafe { *has_runtime = 1 };
+        unsafe { *has_runtime = COMERS_RUNTIMES };
     }
     if CGROUPS.insert(cgroup_id, slot, u64::from(BPF_ANY)).is_err() {
         // SAFETY: as above. The daemon finds the slot removed, and takes it back.

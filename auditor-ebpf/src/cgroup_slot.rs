@@ -2,7 +2,7 @@
 
 use crate::kernel::Task;
 use crate::maps::{CGROUPS, GENERATION, LAST_CGROUP, LastCgroup};
-use crate::watch;
+use crate::{phase, watch};
 
 /// What this CPU remembers about the current task's cgroup, looked up anew where it remembers another one.
 #[inline(always)]
@@ -17,6 +17,7 @@ pub fn of(task: Task) -> Option<&'static mut LastCgroup> {
         last.slot_plus_1 = lookup(cgroup_id).map_or(0, |slot| slot + 1);
         last.filter_seen = 0;
         last.watched = last.slot().map_or(0, watch::any);
+        last.of_services = last.slot().map_or(0, |slot| u32::from(phase::is_of_services(slot)));
         last.generation = generation;
         last.cgroup_id = cgroup_id;
     }

@@ -61,6 +61,9 @@ pub const SIGSYS: i32 = 31;
 /// `PF_KTHREAD` (`include/linux/sched.h`): such a task has no user registers.
 pub const PF_KTHREAD: u32 = 0x0020_0000;
 
+/// `PF_FORKNOEXEC` (`include/linux/sched.h`): made by fork or clone, and has executed nothing since.
+const PF_FORKNOEXEC: u32 = 0x40;
+
 /// A task, with the questions that the programs ask about it.
 #[derive(Clone, Copy)]
 pub struct Task(*mut task_struct);
@@ -137,6 +140,38 @@ impl Task {
     #[inline(always)]
     pub fn flags(self) -> u32 {
         self.field(offset!(task_flags))
+    }
+
+    /// Whether it is still running what its parent ran when it was made.
+    #[inline(always)]
+    pub fn has_executed_nothing(self) -> bool {
+        self.flags() & PF_FORKNOEXEC != 0
+    }
+
+    /// Whether it runs this file: its inode number, and its device's number.
+    #[inline(always)]
+    pub fn runs(self, inode: u64, device: u32) -> bool {
+        let mm: *const u8 = self.field(offset!(task_mm));
+        if mm.is_null() {
+            return false;
+        }
+        // SAFETY: each pointer comes from a typed structure. The kernel itself says which of them may be null, and has
+        // the verifier demand that they be looked at.
+        unsafe {
+            let file: *const u8 = field(mm, offset!(mm_exe_file));
+            if file.is_null() {
+                return false;
+            }
+            let node: *const u8 = field(file, offset!(file_inode));
+            if node.is_null() {
+                return false;
+            }
+            let super_block: *const u8 = field(node, offset!(inode_sb));
+            if super_block.is_null() {
+                return false;
+            }
+            field::<u64>(node, offset!(inode_ino)) == inode && field::<u32>(super_block, offset!(sb_dev)) == device
+        }
     }
 
     /// Whether a signal of its own waits for it (`task->pending`): SIGSYS is what `SECCOMP_RET_TRAP` and the `KILL`s

@@ -413,6 +413,30 @@ pub struct FilterCopy {
     pub padding: u32,
 }
 
+/// Who comes into a slot's cgroup are programs: whatever they call is theirs.
+pub const COMERS_PROGRAMS: u32 = 0;
+/// They are runtimes, until they execute a program under a filter.
+pub const COMERS_RUNTIMES: u32 = 1;
+/// They are service managers' processes, until they execute a program: what they call without a filter is not counted.
+pub const COMERS_SERVICES: u32 = 2;
+
+/// A file, as the kernel tells it from all others. Written by the loader, and constant from then on.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct FileId {
+    /// `inode.i_ino`; 0 for no file at all.
+    pub inode: u64,
+    /// `super_block.s_dev`: the major number in the upper 12 bits, the minor one below.
+    pub device: u32,
+    /// Keeps the size a multiple of 8.
+    pub padding: u32,
+}
+
+impl FileId {
+    /// No file at all.
+    pub const NONE: Self = Self { inode: 0, device: 0, padding: 0 };
+}
+
 /// The slot is in nobody's hands, or in the queue of free slots.
 pub const SLOT_FREE: u32 = 0;
 /// A container is counted in it.
@@ -503,6 +527,7 @@ const _: () = {
     assert!(size_of::<ArgumentShare>() == 1088);
     assert!(size_of::<DenialKey>() == 8);
     assert!(size_of::<DenialCount>() == 24);
+    assert!(size_of::<FileId>() == 16);
     assert!(size_of::<Slot>() == 24 + CGROUP_NAME_LEN);
     assert!(size_of::<Filter>() == 8 + 2 * BITMAP_WORDS * 8);
     assert!(size_of::<Refusal>() == 136);

@@ -4,7 +4,7 @@ use core::ffi::c_void;
 use core::ptr;
 
 use auditor_ebpf::{
-    ArgumentKey, ArgumentShare, Calls, DenialCount, DenialKey, Event, Filter, FilterCopy, Flow, ForeignCounts,
+    ArgumentKey, ArgumentShare, Calls, DenialCount, DenialKey, Event, FileId, Filter, FilterCopy, Flow, ForeignCounts,
     ForeignKey, LOST_KINDS, MAX_INSTRUCTIONS, NativeCounts, Offsets, ReadShare, Reading, Refusal, RuntimeCounts, Slot,
     Watch,
 };
@@ -34,8 +34,8 @@ pub static NATIVE: PerCpuArray<NativeCounts, 1> = PerCpuArray::new();
 #[btf_map]
 pub static FOREIGN: PerCpuHashMap<ForeignKey, ForeignCounts, 1, { BPF_F_NO_PREALLOC as usize }> = PerCpuHashMap::new();
 
-/// Slot -> 1 where a task that comes into the cgroup is a runtime, until it executes a program. 0 while the tasks that
-/// were there before the slot are looked at, and where there is no runtime: then all that happens is the programs' doing.
+/// Slot -> who comes into the cgroup, by the `COMERS_` constants. Programs also while the tasks that were there before the
+/// slot are looked at.
 #[btf_map]
 pub static HAS_RUNTIME: Array<u32, 1> = Array::new();
 
@@ -128,6 +128,10 @@ pub static CALLS: Calls = Calls::NONE;
 #[unsafe(no_mangle)]
 pub static COUNT_CONTAINERS: u32 = 1;
 
+/// The program that systemd executes to set a service up (`systemd-executor`, 255 and newer), where there is one.
+#[unsafe(no_mangle)]
+pub static EXECUTOR: FileId = FileId::NONE;
+
 /// Room for the longest filter.
 #[repr(C)]
 pub struct FilterBuffer {
@@ -150,6 +154,8 @@ pub struct LastCgroup {
     pub filter_seen: u32,
     /// 1 where calls of the slot are watched.
     pub watched: u32,
+    /// 1 where who comes into the slot sets a service up.
+    pub of_services: u32,
 }
 
 impl LastCgroup {
@@ -163,8 +169,8 @@ impl LastCgroup {
 /// The call that a task is in.
 #[repr(C)]
 pub struct TaskCall {
-    /// [`ENTERED`] between enter and exit; [`NEWBORN`] from a task's creation to its first exit; [`EMULATED`] after the
-    /// exit of a call that a tracer emulated; else 0.
+    /// [`ENTERED`] or [`UNCOUNTED`] between enter and exit; [`NEWBORN`] from a task's creation to its first exit;
+    /// [`EMULATED`] after the exit of a call that a tracer emulated; else 0.
     pub active: u16,
     /// 1 when a refusal of this task was counted that ends it.
     pub refused: u16,
@@ -176,13 +182,16 @@ pub struct TaskCall {
     pub abi: u16,
     /// 1 when the task had a filter as it entered.
     pub filtered: u16,
-    /// The slot in which the task, or one that it descends from, has executed a program under a filter, and one; 0 for
-    /// none.
+    /// The slot in which the task, or one that it descends from, has executed a program (in a container's under a filter),
+    /// and one; 0 for none.
     pub executed_in: u32,
 }
 
 /// [`TaskCall::active`] of a task in a call.
 pub const ENTERED: u16 = 1;
+
+/// [`TaskCall::active`] of a task in a call that is not counted: the end of it is nobody's.
+pub const UNCOUNTED: u16 = 4;
 
 /// [`TaskCall::active`] of a task whose next call a tracer emulates as well: whoever lets it go on says at that moment
 /// what becomes of the call after the one that it stands in.

@@ -27,6 +27,18 @@ pub struct Offsets {
     pub task_pending: u32,
     /// `task_struct.cgroups`.
     pub task_cgroups: u32,
+    /// `task_struct.mm`.
+    pub task_mm: u32,
+    /// `mm_struct.exe_file`.
+    pub mm_exe_file: u32,
+    /// `file.f_inode`.
+    pub file_inode: u32,
+    /// `inode.i_ino`.
+    pub inode_ino: u32,
+    /// `inode.i_sb`.
+    pub inode_sb: u32,
+    /// `super_block.s_dev`.
+    pub sb_dev: u32,
     /// `signal_struct.flags`.
     pub signal_flags: u32,
     /// x86: `task_struct.thread_info.status`; arm64: `task_struct.thread_info.flags`.
@@ -111,6 +123,12 @@ impl Offsets {
         task_bpf_storage: u32::MAX,
         task_pending: u32::MAX,
         task_cgroups: u32::MAX,
+        task_mm: u32::MAX,
+        mm_exe_file: u32::MAX,
+        file_inode: u32::MAX,
+        inode_ino: u32::MAX,
+        inode_sb: u32::MAX,
+        sb_dev: u32::MAX,
         signal_flags: u32::MAX,
         task_compat_word: u32::MAX,
         compat_bit: u32::MAX,

@@ -10,7 +10,7 @@ use crate::argument::{self, Made};
 use crate::cgroup_slot;
 use crate::counter::{What, count, count_runtime, lost_in};
 use crate::kernel::{Task, offset};
-use crate::maps::{ENTERED, FILTERS, TASKS};
+use crate::maps::{ENTERED, FILTERS, TASKS, UNCOUNTED};
 use crate::{phase, watch};
 
 #[btf_tracepoint(function = "sys_enter")]
@@ -32,6 +32,9 @@ fn enter(regs: *const u8, nr: u32) {
     let slot = cgroup.slot_plus_1 - 1;
     let abi = task.abi(nr);
     let filtered = task.is_filtered();
+    if cgroup.of_services != 0 && !filtered && leave_out(task, slot, abi, nr) {
+        return;
+    }
     if filtered {
         count(slot, abi, nr, What::Call);
         if cgroup.filter_seen == 0 && note_filter(slot, task) {
@@ -55,6 +58,19 @@ fn enter(regs: *const u8, nr: u32) {
     if filtered && phase::is_runtime(call, slot) {
         count_runtime(slot, abi, nr);
     }
+}
+
+/// What a service's process calls before its program does not count, as long as it has no filter: the service's is put on
+/// it last. The execution of the program is the first call that does. Returns whether the call is left out.
+#[inline(never)]
+fn leave_out(task: Task, slot: u32, abi: u8, nr: u32) -> bool {
+    // Where there is no memory, the call is counted, and the loss as well.
+    let Some(call) = TASKS.get_or_create(task.as_ptr()) else { return false };
+    if !phase::sets_up(call, task, slot) || phase::executes(abi, nr) {
+        return false;
+    }
+    call.active = UNCOUNTED;
+    true
 }
 
 /// Keeps the always-allowed bitmaps of the first filter seen in the slot: a container's first filtered task is the

@@ -9,7 +9,7 @@ use aya_log_ebpf::debug;
 use crate::cgroup_slot;
 use crate::counter::{What, count, lost_in};
 use crate::kernel::{SIGKILL, SIGSYS, Task, field, offset};
-use crate::maps::{EMULATED, ENTERED, LastCgroup, NEWBORN, TASKS, TaskCall};
+use crate::maps::{EMULATED, ENTERED, LastCgroup, NEWBORN, TASKS, TaskCall, UNCOUNTED};
 use crate::phase;
 use crate::refusal::{Refused, refused};
 
@@ -62,7 +62,7 @@ fn exit(ctx: &BtfTracePointContext, regs: *const u8, ret: i64) {
             return;
         }
     }
-    if active == NEWBORN {
+    if active == NEWBORN || active == UNCOUNTED {
         call.active = 0;
         return;
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use auditor::container::CgroupId;
 use auditor::counters::{Counters, Tally};
-use auditor::kernel::{Kernel, KernelError, SlotState};
+use auditor::kernel::{Comers, Executor, Kernel, KernelError, SlotState};
 use auditor::syscall::{Abi, SyscallNr};
 use tests::cage::{Cage, output_of};
 use tests::counting::{alone, counters_of, counting, made, of_program, of_runtime};
@@ -134,15 +134,15 @@ fn a_command_in_a_cgroup_of_its_own_is_counted_from_its_execution() -> Result<()
     assert_eq!(kernel.owners()?, BTreeMap::new());
     for round in 0..4 {
         let cage = Cage::named("command.scope")?;
-        let slot = kernel.follow_cgroup(cage.id(), &[], true)?;
-        assert_eq!(kernel.follow_cgroup(cage.id(), &[], true)?, slot);
+        let slot = kernel.follow_cgroup(cage.id(), &[], true, Comers::Programs)?;
+        assert_eq!(kernel.follow_cgroup(cage.id(), &[], true, Comers::Programs)?, slot);
         let nested = cage.nested("inner")?;
         enter(cage.path(), &[tiny.path()])?;
         begin("born", &nested, &[tiny.path()])?;
         enter(bystander.path(), &[tiny.path()])?;
         let owner = kernel.owners()?[&slot].clone();
         assert!(owner.from_first_call && owner.state == SlotState::Live, "{owner:?}");
-        let inside = kernel.follow_cgroup(id_of(&nested)?, &[], true);
+        let inside = kernel.follow_cgroup(id_of(&nested)?, &[], true, Comers::Programs);
         assert!(matches!(inside, Err(KernelError::CountedWithin(_))), "{inside:?}");
         let mut expected = tiny::calls(2);
         expected.insert((Abi::X86_64, 59), 2);
@@ -173,7 +173,12 @@ fn a_command_in_a_cgroup_of_its_own_is_counted_from_its_execution() -> Result<()
     Ok(())
 }
 
-/// As systemd starts a unit: who comes into a followed cgroup puts the unit's filter on itself and executes its program.
+/// What a service's process was seen to do under its filter before its program: two tries of `execve`, and getpriority.
+fn under_the_filter(starts: u64) -> BTreeMap<(Abi, i32), u64> {
+    BTreeMap::from([((Abi::X86_64, 140), 2 * starts), ((Abi::X86_64, 59), 2 * starts)])
+}
+
+/// As systemd starts a unit, when some of its processes run already.
 #[test]
 fn a_service_that_runs_is_followed_with_its_runtime() -> Result<()> {
     let _alone = alone();
@@ -181,18 +186,68 @@ fn a_service_that_runs_is_followed_with_its_runtime() -> Result<()> {
     let cage = Cage::named("some.service")?;
     let nested = cage.nested("worker")?;
     let mut child = cage.start("sleep".as_ref(), &["100"])?;
-    let mut kernel = Kernel::load_without_containers(2)?;
+    let mut kernel = Kernel::load_for_services(2, None)?;
     kernel.attach(Vec::new)?;
-    let slot = kernel.follow_cgroup(cage.id(), &[id_of(&nested)?], false)?;
+    let slot = kernel.follow_cgroup(cage.id(), &[id_of(&nested)?], false, Comers::Services)?;
     assert!(!kernel.owners()?[&slot].from_first_call);
-    let program = groundtruth::program()?.to_str().context("a plain path")?;
     for cgroup in [cage.path(), &nested] {
-        enter(cgroup, &[program, "args", FILTER, "140(0)*4", "--", tiny.path()])?;
+        begin("serve", cgroup, &[FILTER, "--", tiny.path()])?;
     }
     let counters = kernel.counters(&BTreeSet::from([slot]))?.remove(&slot).context("the slot")?;
-    assert_eq!(of_runtime(&counters), BTreeMap::from([((Abi::X86_64, 140), 8), ((Abi::X86_64, 59), 4)]));
+    assert_eq!(of_runtime(&counters), under_the_filter(2));
     assert_eq!(of_program(&counters), tiny::calls(2));
+    assert_eq!(made(&counters, |tally| tally.unfiltered_calls), BTreeMap::new());
     child.kill()?;
     child.wait()?;
+    Ok(())
+}
+
+/// What systemd does in the unit's cgroup before the program is executed is not counted where there is no filter yet,
+/// whether the manager's child does it or a program of its own; from the execution on every call is.
+#[test]
+fn a_service_is_counted_from_the_execution_of_its_program() -> Result<()> {
+    let _alone = alone();
+    let tiny = Tiny::new()?;
+    // A file system that gives a file one number: that of the kernel's inode.
+    let directory = tempfile::tempdir_in("/dev/shm")?;
+    let manager = directory.path().join("systemd-executor");
+    std::fs::copy(groundtruth::program()?, &manager)?;
+    let file = std::fs::metadata(&manager)?;
+    let executor = Executor { inode: file.ino(), device: file.dev() };
+    let manager = manager.to_str().context("a plain path")?;
+    for (executor, how) in [(None, &[][..]), (Some(executor), &[][..]), (Some(executor), &["--executor", manager])] {
+        let mut kernel = Kernel::load_for_services(2, executor)?;
+        kernel.attach(Vec::new)?;
+        let cage = Cage::named("some.service")?;
+        kernel.follow_cgroup(cage.id(), &[], true, Comers::Services)?;
+        let nested = cage.nested("control")?;
+        // The try that fails and the one that does not, for each start; and the manager's own program.
+        let execs = 2 + how.len() as u64 / 2;
+        for cgroup in [cage.path(), &nested] {
+            begin("serve", cgroup, &[how, &["--", tiny.path()]].concat())?;
+        }
+        let counters = counters_of(&kernel, cage.id())?;
+        let mut expected = tiny::calls(2);
+        expected.insert((Abi::X86_64, 59), 2 * execs);
+        assert_eq!(made(&counters, |tally| tally.unfiltered_calls), expected, "{how:?}");
+        assert_eq!(native(&counters, 59).unfiltered_errors, 2, "{how:?}");
+        assert_eq!(made(&counters, |tally| tally.calls), BTreeMap::new());
+        // With a filter of its own, what is called under that is a runtime's.
+        begin("serve", cage.path(), &[how, &[FILTER, "--", tiny.path()]].concat())?;
+        let counters = counters_of(&kernel, cage.id())?;
+        assert_eq!(of_runtime(&counters), under_the_filter(1), "{how:?}");
+        assert_eq!(of_program(&counters), tiny::calls(1), "{how:?}");
+        // A program that makes others: its children are it, whatever they execute.
+        let program = groundtruth::program()?.to_str().context("a plain path")?;
+        let line = [how, &["--", program, "args", "--forks=4", "147(0)*10", "--", tiny.path()]].concat();
+        begin("serve", cage.path(), &line)?;
+        let counters = counters_of(&kernel, cage.id())?;
+        assert_eq!(native(&counters, 147).unfiltered_calls, 50, "{how:?}");
+        // Who comes from elsewhere as a program is one.
+        enter(cage.path(), &[tiny.path()])?;
+        let before = native(&counters, 124).unfiltered_calls;
+        assert_eq!(native(&counters_of(&kernel, cage.id())?, 124).unfiltered_calls, before + 5, "{how:?}");
+        assert_eq!(kernel.losses()?.of_counts(), 0);
+    }
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! Giving slots to cgroups that the programs do not know for a container's: those that were there before, and those of
 //! commands and services.
 
-use auditor_ebpf::{CGROUP_NAME_LEN, SLOT_LIVE, SLOT_REMOVED, Slot};
+use auditor_ebpf::{
+    CGROUP_NAME_LEN, COMERS_PROGRAMS, COMERS_RUNTIMES, COMERS_SERVICES, FileId, SLOT_LIVE, SLOT_REMOVED, Slot,
+};
 use aya::maps::MapError;
 
 use super::record::SlotRecord;
@@ -11,6 +13,43 @@ use crate::container::CgroupId;
 
 /// `BPF_NOEXIST` of `bpf_map_update_elem`.
 const NOEXIST: u64 = 1;
+
+/// Who comes into a cgroup that is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comers {
+    /// Programs, or such as will execute the program that is to be counted: all their calls count. Nobody is a runtime:
+    /// [`Tally::runtime_calls`](crate::counters::Tally::runtime_calls) stays 0.
+    Programs,
+    /// The processes that systemd makes for a service. Each enters the cgroup, sets itself up, puts the service's filter
+    /// on itself if it has one, and executes the program. What it calls without a filter before that is systemd's, needs
+    /// no allowance, and does not count: the first call that does is the program's execution. What it calls under the
+    /// filter, that execution included, is a runtime's. Whoever comes from outside and has executed a program there is
+    /// none of them (`PF_FORKNOEXEC`), but for [`Executor`].
+    Services,
+}
+
+/// The program that systemd executes to set services up, where it does: by its inode's number, and its device's as
+/// stat(2) gives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Executor {
+    /// `st_ino`.
+    pub inode: u64,
+    /// `st_dev`.
+    pub device: u64,
+}
+
+impl Executor {
+    /// As the kernel has it (`MKDEV` in `include/linux/kdev_t.h`).
+    pub(super) fn file(self) -> FileId {
+        let (major, minor) = (nix::sys::stat::major(self.device), nix::sys::stat::minor(self.device));
+        // Numbers of devices have 32 bits in the kernel: one with more is nobody's.
+        u32::try_from(major << 20 | minor).map_or(FileId::NONE, |device| FileId {
+            inode: self.inode,
+            device,
+            padding: 0,
+        })
+    }
+}
 
 impl Kernel {
     /// Gives slots to container cgroups that exist already (each with its nested ones), and looks at what their tasks
@@ -23,7 +62,7 @@ impl Kernel {
     pub fn adopt(&mut self, cgroups: &[(CgroupId, Vec<CgroupId>)]) -> Result<Vec<CgroupId>, KernelError> {
         let (mut refused, mut new, mut more) = (Vec::new(), Vec::new(), false);
         for (cgroup, nested) in cgroups {
-            match self.give_slot(*cgroup, false) {
+            match self.give_slot(*cgroup, false, COMERS_PROGRAMS) {
                 Ok(given) => {
                     more |= self.add_nested(given.slot, nested);
                     new.extend(given.is_new.then_some(given.slot));
@@ -36,7 +75,7 @@ impl Kernel {
             self.look_at_tasks()?;
         }
         for slot in new {
-            self.set_has_runtime(slot, true)?;
+            self.set_comers(slot, COMERS_RUNTIMES)?;
         }
         Ok(refused)
     }
@@ -52,9 +91,7 @@ impl Kernel {
     /// arrival and `execve`, then `execve`, and from there the program's: all of them, exactly.
     ///
     /// Where it is `false`, as for a service that runs, the tasks in the cgroup are looked at as [`Kernel::adopt`] does,
-    /// and count as having executed their program. Who comes in later is a runtime until it does, as systemd is between
-    /// a unit's filter and its `execve`. With `from_first_call` nobody is:
-    /// [`Tally::runtime_calls`](crate::counters::Tally::runtime_calls) stays 0.
+    /// and count as having executed their program. `comers` says who comes in later.
     ///
     /// A cgroup that has a slot of its own keeps it.
     ///
@@ -66,8 +103,15 @@ impl Kernel {
         cgroup: CgroupId,
         nested: &[CgroupId],
         from_first_call: bool,
+        comers: Comers,
     ) -> Result<SlotNr, KernelError> {
-        let given = self.give_slot(cgroup, from_first_call)?;
+        let comers = match comers {
+            Comers::Programs => COMERS_PROGRAMS,
+            Comers::Services => COMERS_SERVICES,
+        };
+        // Who is there is looked at first, as programs.
+        let at_first = if from_first_call { comers } else { COMERS_PROGRAMS };
+        let given = self.give_slot(cgroup, from_first_call, at_first)?;
         if self.slot_record(given.slot)?.cgroup_id != cgroup.0 {
             return Err(KernelError::CountedWithin(cgroup.0));
         }
@@ -77,8 +121,9 @@ impl Kernel {
         } else if given.is_new || more {
             self.look_at_tasks()?;
         }
-        if given.is_new && !from_first_call {
-            self.set_has_runtime(given.slot, true)?;
+        if given.is_new && at_first != comers {
+            self.set_comers(given.slot, comers)?;
+            self.raise_generation()?;
         }
         Ok(given.slot)
     }
@@ -122,8 +167,8 @@ impl Kernel {
         })
     }
 
-    /// The slot in which a cgroup is counted, and whether it is a new one. Nobody is a runtime in a new one.
-    fn give_slot(&mut self, cgroup: CgroupId, from_first_call: bool) -> Result<Given, KernelError> {
+    /// The slot in which a cgroup is counted, and whether it is a new one; in a new one these are who comes in.
+    fn give_slot(&mut self, cgroup: CgroupId, from_first_call: bool, comers: u32) -> Result<Given, KernelError> {
         let failed = |error: &MapError| KernelError::map("CGROUPS", error);
         match self.cgroups.get(&cgroup.0, 0) {
             Ok(slot) => return Ok(Given { slot: SlotNr(slot), is_new: false }),
@@ -131,7 +176,9 @@ impl Kernel {
             Err(error) => return Err(failed(&error)),
         }
         let slot = self.take_slot(cgroup, from_first_call)?;
+        self.set_comers(slot, comers)?;
         if let Err(error) = self.cgroups.insert(cgroup.0, slot.0, NOEXIST) {
+            self.set_comers(slot, COMERS_PROGRAMS)?;
             self.give_back(slot)?;
             // `cgroup_mkdir` may have been quicker; then nothing is wrong.
             let slot = self.cgroups.get(&cgroup.0, 0).map_err(|_| failed(&error))?;
@@ -169,11 +216,9 @@ impl Kernel {
         program::run_seed(&mut self.ebpf)
     }
 
-    /// Whether who comes into a slot is a runtime. Apart from the slot's record, which the programs change as well.
-    pub(super) fn set_has_runtime(&mut self, slot: SlotNr, has_runtime: bool) -> Result<(), KernelError> {
-        self.has_runtime
-            .set(slot.0, u32::from(has_runtime), ANY)
-            .map_err(|error| KernelError::map("HAS_RUNTIME", &error))
+    /// Says who comes into a slot, by a `COMERS_` constant. Apart from the slot's record, which the programs change as well.
+    pub(super) fn set_comers(&mut self, slot: SlotNr, comers: u32) -> Result<(), KernelError> {
+        self.has_runtime.set(slot.0, comers, ANY).map_err(|error| KernelError::map("HAS_RUNTIME", &error))
     }
 
     fn slot_record(&self, slot: SlotNr) -> Result<Slot, KernelError> {

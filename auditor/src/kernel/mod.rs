@@ -25,6 +25,7 @@ pub use decode::counted_nr;
 pub use empty::EmptyPair;
 pub use error::KernelError;
 pub use filters::{Chain, FilterId, FilterReading, FilterScope, InstalledFilter, SeccompMode, TaskFilters};
+pub use follow::{Comers, Executor};
 pub use offset::VMLINUX_BTF;
 pub use program::ProgramStatus;
 pub use refusal::{EventCounts, Refusal, RefusalKind};
@@ -42,7 +43,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use record::{
-    ArgumentKeyRecord, ArgumentShareRecord, DenialCountRecord, DenialKeyRecord, FilterRecord, FlowRecord,
+    ArgumentKeyRecord, ArgumentShareRecord, DenialCountRecord, DenialKeyRecord, FileIdRecord, FilterRecord, FlowRecord,
     ForeignCountsRecord, ForeignKeyRecord, NativeCountsRecord, OffsetsRecord, ReadingRecord, RuntimeCountsRecord,
     SlotRecord, WatchRecord,
 };
@@ -163,7 +164,7 @@ impl Kernel {
     /// # Errors
     /// When the host cannot run them: see [`KernelError`].
     pub fn load(slot_count: u32) -> Result<Self, KernelError> {
-        Self::load_counting(slot_count, true)
+        Self::load_counting(slot_count, true, None)
     }
 
     /// The same, but new containers take no slot: only cgroups count that [`Kernel::follow_cgroup`] or
@@ -172,19 +173,29 @@ impl Kernel {
     /// # Errors
     /// As for [`Kernel::load`].
     pub fn load_without_containers(slot_count: u32) -> Result<Self, KernelError> {
-        Self::load_counting(slot_count, false)
+        Self::load_counting(slot_count, false, None)
     }
 
-    fn load_counting(slot_count: u32, containers: bool) -> Result<Self, KernelError> {
+    /// The same, for services that systemd sets up with this program of its own, if with any: see [`Comers::Services`].
+    ///
+    /// # Errors
+    /// As for [`Kernel::load`].
+    pub fn load_for_services(slot_count: u32, executor: Option<Executor>) -> Result<Self, KernelError> {
+        Self::load_counting(slot_count, false, executor)
+    }
+
+    fn load_counting(slot_count: u32, containers: bool, executor: Option<Executor>) -> Result<Self, KernelError> {
         let offsets = OffsetsRecord(offset::read_offsets()?);
         let btf = Btf::from_sys_fs().map_err(|error| KernelError::NoBtf(error.to_string()))?;
         let rare_calls = slot_count.saturating_mul(RARE_CALLS_PER_SLOT).max(RARE_CALLS);
         // What nobody would be shown is not written.
         let log_level = log::max_level() as u8;
         let (calls, containers) = (argument::calls(), u32::from(containers));
+        let executor = FileIdRecord(executor.map_or(auditor_ebpf::FileId::NONE, Executor::file));
         let mut ebpf = loader(&btf, &offsets)
             .override_global("CALLS", &calls, true)
             .override_global("COUNT_CONTAINERS", &containers, true)
+            .override_global("EXECUTOR", &executor, true)
             .override_global(aya_log::LEVEL, &log_level, false)
             .map_max_entries("CGROUPS", slot_count.saturating_mul(CGROUPS_PER_SLOT))
             .map_max_entries("FREE_SLOTS", slot_count)

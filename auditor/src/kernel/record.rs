@@ -1,8 +1,8 @@
 //! The shared structures as aya wants them: plain old data.
 
 use auditor_ebpf::{
-    ArgumentKey, ArgumentShare, CGROUP_NAME_LEN, Calls, DenialCount, DenialKey, Event, Filter, FilterCopy, Flow,
-    ForeignCounts, ForeignKey, NativeCounts, Offsets, Reading, Refusal, RuntimeCounts, Slot, TaskFilters, Watch,
+    ArgumentKey, ArgumentShare, CGROUP_NAME_LEN, Calls, DenialCount, DenialKey, Event, FileId, Filter, FilterCopy,
+    Flow, ForeignCounts, ForeignKey, NativeCounts, Offsets, Reading, Refusal, RuntimeCounts, Slot, TaskFilters, Watch,
 };
 use aya::Pod;
 
@@ -23,6 +23,7 @@ plain_old_data!(
     CallsRecord(Calls),
     DenialCountRecord(DenialCount),
     DenialKeyRecord(DenialKey),
+    FileIdRecord(FileId),
     FilterRecord(Filter),
     FlowRecord(Flow),
     ForeignCountsRecord(ForeignCounts),

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use auditor_ebpf::{
-    ArgumentShare, CGROUP_NAME_LEN, Filter, Flow, RuntimeCounts, SLOT_FREE, SLOT_LIVE, SLOT_REMOVED, Slot, Watch,
+    ArgumentShare, CGROUP_NAME_LEN, COMERS_PROGRAMS, Filter, Flow, RuntimeCounts, SLOT_FREE, SLOT_LIVE, SLOT_REMOVED,
+    Slot, Watch,
 };
 use aya::maps::PerCpuValues;
 use aya::util::nr_cpus;
@@ -150,7 +151,7 @@ impl Kernel {
             self.watches
                 .set(slot.0, WatchRecord(Watch::NONE), ANY)
                 .map_err(|error| KernelError::map("WATCHES", &error))?;
-            self.set_has_runtime(*slot, false)?;
+            self.set_comers(*slot, COMERS_PROGRAMS)?;
             self.give_back(*slot)?;
         }
         Ok(())

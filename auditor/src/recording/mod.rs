@@ -6,6 +6,7 @@
 pub mod command;
 pub mod enter;
 mod error;
+mod executor;
 pub mod unit;
 mod user;
 
@@ -21,7 +22,7 @@ use crate::cgroupfs;
 use crate::container::{CgroupId, ContainerId};
 use crate::counters::{Counters, Tally};
 use crate::evidence::{ByFilter, Seen, Start};
-use crate::kernel::{Kernel, SlotNr, SlotOwner, SlotState};
+use crate::kernel::{Comers, Kernel, SlotNr, SlotOwner, SlotState};
 use crate::procfs;
 use crate::profile::Runtime;
 use crate::syscall::{Abi, SyscallNr};
@@ -60,6 +61,7 @@ pub struct About {
 pub struct Recording {
     kernel: Kernel,
     subject: Subject,
+    comers: Comers,
     /// Nobody was in the cgroup before counting began.
     found_empty: bool,
     counted: Option<Counted>,
@@ -84,7 +86,7 @@ impl Recording {
     /// # Errors
     /// The cgroup is not there, or the host cannot be audited.
     pub fn of_cgroup(directory: &Path) -> Result<Self, RecordingError> {
-        let mut recording = Self::ready()?;
+        let mut recording = Self::ready(Comers::Programs)?;
         recording.follow(directory)?;
         Ok(recording)
     }
@@ -96,17 +98,19 @@ impl Recording {
     pub fn of_container(id: ContainerId) -> Result<Self, RecordingError> {
         let mut kernel = Kernel::load(SLOTS)?;
         kernel.attach(Vec::new)?;
-        Ok(Self { kernel, subject: Subject::Container(id), found_empty: true, counted: None })
+        Ok(Self { kernel, subject: Subject::Container(id), comers: Comers::Programs, found_empty: true, counted: None })
     }
 
-    /// Counts nobody yet, so that [`Recording::follow`] has nothing left to do that takes long.
+    /// Counts nobody yet, so that [`Recording::follow`] has nothing left to do that takes long. These come into the
+    /// cgroups that are followed.
     ///
     /// # Errors
     /// The host cannot be audited.
-    pub fn ready() -> Result<Self, RecordingError> {
-        let mut kernel = Kernel::load_without_containers(SLOTS)?;
+    pub fn ready(comers: Comers) -> Result<Self, RecordingError> {
+        let executor = if comers == Comers::Services { executor::find() } else { None };
+        let mut kernel = Kernel::load_for_services(SLOTS, executor)?;
         kernel.attach(Vec::new)?;
-        Ok(Self { kernel, subject: Subject::Nobody, found_empty: false, counted: None })
+        Ok(Self { kernel, subject: Subject::Nobody, comers, found_empty: false, counted: None })
     }
 
     /// Goes over to another cgroup. Returns what was counted of the one before.
@@ -121,7 +125,7 @@ impl Recording {
         }
         let empty = !cgroupfs::is_populated(directory);
         // First of all: somebody may be on the way into it.
-        self.kernel.follow_cgroup(id, &cgroupfs::nested_in(directory), empty)?;
+        self.kernel.follow_cgroup(id, &cgroupfs::nested_in(directory), empty, self.comers)?;
         // Asked again when counting has begun: whoever comes from now on is counted.
         let empty = empty && !cgroupfs::is_populated(directory);
         self.look()?;

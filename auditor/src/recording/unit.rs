@@ -14,6 +14,7 @@ use super::command::Signals;
 use super::{About, Counted, Recording, RecordingError};
 use crate::cgroupfs::{Root, directories_named, processes_of};
 use crate::evidence::Start;
+use crate::kernel::Comers;
 use crate::procfs::{self, SeccompMode};
 
 /// How often the counters are read.
@@ -68,7 +69,7 @@ impl Unit {
         if name.is_empty() || path.split('/').any(|part| part == ".." || part == ".") {
             return Err(UnitError::NoName(text.to_owned()));
         }
-        let name = if name.contains('.') { name.to_owned() } else { format!("{name}.service") };
+        let name = with_type(name);
         if let Some((around, _)) = path.rsplit_once('/') {
             return Self::of(root.path().join(around), name);
         }
@@ -82,12 +83,28 @@ impl Unit {
         }
     }
 
+    /// Who comes into its cgroup. A scope's processes have executed their programs before it is made; a slice has other
+    /// units in it, and those may be scopes.
+    fn comers(&self) -> Comers {
+        let is_set_up = !self.name.ends_with(".scope") && !self.name.ends_with(".slice");
+        if is_set_up { Comers::Services } else { Comers::Programs }
+    }
+
     fn of(slice: PathBuf, name: String) -> Result<Self, UnitError> {
         // An instance's own slice goes with the last of them, and comes with the next: the one around it stays.
         let there =
             slice.is_dir() || slice.parent().is_some_and(|around| around.ends_with(USUAL_SLICE) && around.is_dir());
         if there { Ok(Self { directory: slice.join(&name), name }) } else { Err(UnitError::NoSystemd { name, slice }) }
     }
+}
+
+/// The types of units that have cgroups (systemd.resource-control(5)).
+const TYPES: [&str; 6] = ["service", "socket", "mount", "swap", "slice", "scope"];
+
+/// A unit's whole name; where no type is said, it is a service. A dot alone says none: `php8.2-fpm`.
+fn with_type(name: &str) -> String {
+    let has_type = name.rsplit_once('.').is_some_and(|(_, last)| TYPES.contains(&last));
+    if has_type { name.to_owned() } else { format!("{name}.service") }
 }
 
 /// `system.slice`, and for `name@instance.service` the slice of all instances in it (systemd.resource-control(5)).
@@ -110,7 +127,8 @@ pub fn watch(
     signals: &Signals,
     tell: impl Fn(&str),
 ) -> Result<Vec<Start>, RecordingError> {
-    let mut watching = Watching { unit, recording: Recording::ready()?, starts: Vec::new(), confined: None };
+    let recording = Recording::ready(unit.comers())?;
+    let mut watching = Watching { unit, recording, starts: Vec::new(), confined: None };
     let appearing = Appearing::new(&unit.directory)?;
     let name = &unit.name;
     watching.follow()?;
@@ -239,6 +257,22 @@ fn watching_failed(errno: Errno) -> RecordingError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_dot_in_a_name_is_no_type() {
+        for (typed, name) in [
+            ("nginx", "nginx.service"),
+            ("nginx.service", "nginx.service"),
+            ("php8.2-fpm", "php8.2-fpm.service"),
+            ("php8.2-fpm.service", "php8.2-fpm.service"),
+            ("postgresql@15.main", "postgresql@15.main.service"),
+            ("x.socket", "x.socket"),
+            ("a-b.slice", "a-b.slice"),
+            ("session-1.scope", "session-1.scope"),
+        ] {
+            assert_eq!(with_type(typed), name);
+        }
+    }
 
     #[test]
     fn instances_are_in_a_slice_of_their_own() {

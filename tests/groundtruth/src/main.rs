@@ -10,6 +10,7 @@
 //! groundtruth dispatch CALL...
 //! groundtruth enter FILE PROGRAM ARG...    writes itself into a cgroup.procs and becomes the program, nothing between
 //! groundtruth born DIRECTORY PROGRAM ARG...    makes a process in a cgroup that becomes the program, and waits for it
+//! groundtruth serve DIRECTORY [--executor FILE] [RULE...] -- PROGRAM ARG...    as systemd starts a service; waits for it
 //! groundtruth wants RULE... CALL6...        makes each call in a thread of its own that says who it is
 //! groundtruth args [--threads=N] [--forks=N] RULE... CALLS... [-- PROGRAM ARG...]    calls with all their arguments, then the program
 //! groundtruth hold LENGTH,... [LENGTH,...]...  puts filters on itself and on threads, and sleeps
@@ -35,6 +36,7 @@ mod elf32;
 mod filter;
 mod newborn;
 mod raw;
+mod serve;
 mod stack;
 mod supervise;
 mod table;
@@ -111,6 +113,12 @@ fn run(args: &[String]) -> Result<()> {
     }
     if scenario == "born" {
         return born(args);
+    }
+    if scenario == "serve" {
+        return serve::run(args);
+    }
+    if scenario == serve::SET_UP {
+        return serve::set_up(args);
     }
     if scenario == "under" {
         return under(args);

@@ -63,7 +63,12 @@ fn payload() -> Result<PathBuf> {
     repo::run(build.args(["build", "--quiet", "--package", "auditor", "--package", "tests", "--bins"]))?;
     let directory = tempfile::tempdir_in(repo::target()).context("making a directory for what is tested")?;
     let rig = directory.path();
-    for (name, text) in [("run.sh", include_str!("run.sh")), ("host.sh", include_str!("host.sh"))] {
+    let scripts = [
+        ("run.sh", include_str!("run.sh")),
+        ("host.sh", include_str!("host.sh")),
+        ("unit.sh", include_str!("unit.sh")),
+    ];
+    for (name, text) in scripts {
         fs::write(rig.join(name), text)?;
     }
     let files = rig.join("workspace-files");

@@ -14,5 +14,6 @@ echo "vm: Linux $(uname -r), systemd $(systemctl --version | sed -n '1s/systemd 
 for test in "$(cat /rig/workspace)"/target/debug/deps/*; do
     try "the tests of $(basename "$test")" "$test" --test-threads=1
 done
+try "a unit under its suggestion" /bin/sh -eu /rig/unit.sh
 try "a host with systemd and its own engine" /bin/sh -eu /rig/host.sh
 echo "vm: end: $failed"

@@ -51,8 +51,12 @@ pub(super) fn run(global: &Global, out: &Output, arguments: &Arguments) -> Resul
             (file_name(&material.evidence.workload), material)
         }
         (_, Some(recorded)) => {
-            // What it did before it was started anew, its end too, is evidence beside that of a whole start.
-            options.allow_incomplete |= recorded.material.evidence.window().starts > 0;
+            if options.base.is_none()
+                && let Some(call) = recorded.of_systemd()
+            {
+                note(&format!("systemd may call {} under the filter, before it executes the program", call.name));
+                options.allow.push(call);
+            }
             (recorded.name, recorded.material)
         }
         (Some(container), None) => {

@@ -14,8 +14,8 @@ use crate::profile::Runtime;
 use crate::recording::RecordingError;
 use crate::recording::command::Signals;
 use crate::recording::unit::{Unit, watch};
-use crate::suggest::Material;
-use crate::syscall::Abi;
+use crate::suggest::{Allowance, Material};
+use crate::syscall::{Abi, known_name};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Flags {
@@ -36,6 +36,19 @@ pub(in crate::cli) struct Recorded {
     pub(in crate::cli) name: String,
     pub(in crate::cli) material: Material,
 }
+
+impl Recorded {
+    /// What systemd itself calls between a filter and the program, and was not seen to because there was no filter: with
+    /// `Type=exec` it says so to the manager before the last call (`exec_fd` in systemd's `src/core/exec-invoke.c`).
+    pub(in crate::cli) fn of_systemd(&self) -> Option<Allowance> {
+        let evidence = &self.material.evidence;
+        let has_filter = evidence.counted().all(|start| start.confined == Some(true));
+        let seen = evidence.counters().tallies.keys().any(|(abi, nr)| known_name(*abi, *nr) == Some(WRITE));
+        (!has_filter && !seen).then(|| Allowance { name: WRITE.to_owned(), abi: Some(Abi::NATIVE) })
+    }
+}
+
+const WRITE: &str = "write";
 
 impl Flags {
     pub(in crate::cli) const fn is_given(&self) -> bool {
