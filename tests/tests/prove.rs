@@ -136,7 +136,15 @@ fn what_cannot_be_tried_is_an_error() -> Result<()> {
 #[test]
 fn a_signal_leaves_no_container() -> Result<()> {
     let place = Place::new()?;
-    for (signal, name) in [(Signal::SIGINT, "SIGINT"), (Signal::SIGTERM, "SIGTERM")] {
+    // Somebody else's, with a name and a label as ours have them.
+    let others = ["create", "--name=auditor-prove-1-1", "--label=auditor.throwaway=1", BUSYBOX, "/bin/true"];
+    let other = place.stage.engine.client(others)?;
+    for (signal, name) in [
+        (Signal::SIGINT, "SIGINT"),
+        (Signal::SIGTERM, "SIGTERM"),
+        (Signal::SIGHUP, "SIGHUP"),
+        (Signal::SIGQUIT, "SIGQUIT"),
+    ] {
         let args = ["--image", BUSYBOX, "--", "/bin/sleep", "1000"];
         let child = place.command(&place.without(&[])?, &args)?.spawn().context("running auditor")?;
         wait_for("a container", Duration::from_secs(30), || {
@@ -146,8 +154,10 @@ fn a_signal_leaves_no_container() -> Result<()> {
         kill(Pid::from_raw(i32::try_from(child.id())?), signal).context("sending a signal")?;
         let output = child.wait_with_output().context("waiting for auditor")?;
         ensure!(output.status.code() == Some(2) && said(&output).contains(name), "{}", said(&output));
-        ensure!(place.left()?.is_empty(), "a container is left: {}", place.left()?);
+        let left = place.left()?;
+        ensure!(other.trim().starts_with(left.trim()) && !left.trim().is_empty(), "left: {left}, of others: {other}");
     }
+    place.stage.engine.client(["rm", "--force", "auditor-prove-1-1"])?;
     Ok(())
 }
 
@@ -178,5 +188,42 @@ fn a_minimized_profile_works_and_is_not_larger_than_the_suggestion() -> Result<(
     std::fs::write(&file, &output.stdout)?;
     let again = place.prove(&file, &[&["--network=none", "--image", BUSYBOX, "--"], &work[..]].concat())?;
     ensure!(again.status.code() == Some(0), "{}", said(&again));
+    Ok(())
+}
+
+/// From its second run on the command makes a call that it did not make in the first: tried without, it comes back. With no
+/// time for any try all of it stays, which is said, and what is written was proved all the same.
+#[test]
+fn what_a_later_run_needs_comes_back_and_a_budget_ends_the_search() -> Result<()> {
+    let place = Place::new()?;
+    let work = ["/bin/sh", "-e", "-c", "if [ -e /state/seen ]; then mkdir /tmp/a; else echo > /state/seen; fi"];
+    for (budget, is_enough) in [("2m", true), ("1ms", false)] {
+        let state = place.directory.path().join(budget);
+        std::fs::create_dir(&state)?;
+        let (flag, volume) = (format!("--budget={budget}"), format!("--volume={}:/state", state.display()));
+        let args = ["--minimize", &flag, &volume, "--network=none", "--image", BUSYBOX, "--"];
+        let output = place.prove(&place.without(&[])?, &[&args[..], &work].concat())?;
+        ensure!(output.status.code() == Some(0), "{}", said(&output));
+        let small: Value = serde_json::from_slice(&output.stdout).with_context(|| said(&output))?;
+        let has = |name: &str| small.to_string().contains(&format!("\"{name}\""));
+        ensure!(has("mkdir") && has("ptrace") != is_enough, "{budget}: {}", said(&output));
+        let told = String::from_utf8_lossy(&output.stderr).contains("were not tried within the budget");
+        ensure!(told != is_enough, "{budget}: {}", said(&output));
+    }
+    Ok(())
+}
+
+/// Without counts a command that does without what it was refused would pass for a proof.
+#[test]
+fn nothing_is_minimized_where_nobody_counts() -> Result<()> {
+    let place = Place::new()?;
+    let prove = place.command(&place.without(&[])?, &["--minimize", "--image", BUSYBOX, "--", "/bin/true"])?;
+    // Without the capabilities that eBPF programs are loaded with.
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set=-all", "--inh-caps=-all", "--"]).arg(prove.get_program()).args(prove.get_args());
+    let output = command.env("DOCKER_HOST", place.stage.engine.host()).output().context("running setpriv")?;
+    ensure!(output.status.code() == Some(2) && output.stdout.is_empty(), "{}", said(&output));
+    ensure!(said(&output).contains("where calls are not counted"), "{}", said(&output));
+    ensure!(place.left()?.is_empty(), "a container is left: {}", place.left()?);
     Ok(())
 }

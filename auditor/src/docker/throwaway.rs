@@ -17,7 +17,7 @@ use super::container::capped;
 use super::{ANSWER_DEADLINE, Docker, DockerError, explain, in_time};
 use crate::container::ContainerId;
 
-/// The label of every container that the auditor makes. Its value is the process id of whoever made it.
+/// The label of every container that the auditor makes. Its value is the maker's token, which no other container has.
 pub const LABEL: &str = "auditor.throwaway";
 
 /// An engine removes a container whose start hangs only after it has killed what hangs.
@@ -62,8 +62,6 @@ pub struct Wanted {
 /// A container that was made and is to be removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Throwaway {
-    /// The name that it was made with.
-    pub name: String,
     /// The engine's id.
     pub id: ContainerId,
 }
@@ -84,21 +82,49 @@ pub struct Condition {
 }
 
 impl Docker {
-    /// Makes a container under a profile (its text), without starting it.
+    /// Makes a container under a profile (its text), without starting it. It has a name made of the token, and the token as
+    /// its label.
     ///
     /// # Errors
     /// The engine says no: it has no such image, or does not take the profile or an option.
-    pub async fn make_throwaway(&self, name: &str, wanted: &Wanted, profile: &str) -> Result<Throwaway, DockerError> {
+    pub async fn make_throwaway(&self, token: &str, wanted: &Wanted, profile: &str) -> Result<Throwaway, DockerError> {
         const REQUEST: &str = "create a container";
-        let options = CreateContainerOptionsBuilder::new().name(name).build();
-        let asked = self.client.create_container(Some(options), body(wanted, profile));
+        let options = CreateContainerOptionsBuilder::new().name(&throwaway_name(token)).build();
+        let asked = self.client.create_container(Some(options), body(wanted, token, profile));
         let made = in_time(&self.host, REQUEST, ANSWER_DEADLINE, asked).await?;
-        let id = ContainerId::parse(&made.id).map_err(|error| DockerError::Other {
+        self.throwaway(REQUEST, &made.id)
+    }
+
+    fn throwaway(&self, request: &'static str, id: &str) -> Result<Throwaway, DockerError> {
+        let id = ContainerId::parse(id).map_err(|error| DockerError::Other {
             host: self.host.clone(),
-            request: REQUEST,
+            request,
             cause: error.to_string(),
         })?;
-        Ok(Throwaway { name: name.to_owned(), id })
+        Ok(Throwaway { id })
+    }
+
+    /// Finds what was made with a token although no answer came. Somebody else's container has another label, whatever it
+    /// is called.
+    ///
+    /// # Errors
+    /// The engine does not answer.
+    pub async fn find_throwaway(&self, token: &str) -> Result<Option<Throwaway>, DockerError> {
+        use bollard::errors::Error;
+        const REQUEST: &str = "inspect container";
+        let name = throwaway_name(token);
+        let asked = async {
+            match self.client.inspect_container(&name, None::<InspectContainerOptions>).await {
+                Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+                other => other.map(Some),
+            }
+        };
+        let Some(found) = in_time(&self.host, REQUEST, ANSWER_DEADLINE, asked).await? else { return Ok(None) };
+        let label = found.config.and_then(|config| config.labels).and_then(|mut labels| labels.remove(LABEL));
+        match found.id.filter(|_| label.as_deref() == Some(token)) {
+            Some(id) => self.throwaway(REQUEST, &id).map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Starts it; where the runtime could not, gives its words as the engine passes them on. Has no time limit of its own:
@@ -108,7 +134,7 @@ impl Docker {
     /// The engine does not answer.
     pub async fn start_throwaway(&self, container: &Throwaway) -> Result<Result<(), String>, DockerError> {
         use bollard::errors::Error;
-        match self.client.start_container(&container.name, None::<StartContainerOptions>).await {
+        match self.client.start_container(&container.id.to_string(), None::<StartContainerOptions>).await {
             Ok(()) => Ok(Ok(())),
             Err(Error::DockerResponseServerError { message, .. }) => Ok(Err(message)),
             Err(error) => Err(explain(&self.host, "start the container", &error)),
@@ -120,7 +146,8 @@ impl Docker {
     /// # Errors
     /// As for [`Docker::inspect`].
     pub async fn condition_of(&self, container: &Throwaway) -> Result<Condition, DockerError> {
-        let asked = self.client.inspect_container(&container.name, None::<InspectContainerOptions>);
+        let id = container.id.to_string();
+        let asked = self.client.inspect_container(&id, None::<InspectContainerOptions>);
         let answer = in_time(&self.host, "inspect container", ANSWER_DEADLINE, asked).await?;
         let state = answer.state.unwrap_or_default();
         let status = state.status.map(|status| status.to_string()).unwrap_or_default();
@@ -139,7 +166,7 @@ impl Docker {
     /// As for [`Docker::connect`].
     pub async fn last_words_of(&self, container: &Throwaway) -> Result<Vec<String>, DockerError> {
         let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail(&LINES.to_string()).build();
-        let mut parts = self.client.logs(&container.name, Some(options));
+        let mut parts = self.client.logs(&container.id.to_string(), Some(options));
         let read = async {
             let mut text = Vec::new();
             while let Some(part) = parts.next().await {
@@ -155,12 +182,12 @@ impl Docker {
     ///
     /// # Errors
     /// The engine does not.
-    pub async fn remove_throwaway(&self, name: &str) -> Result<(), DockerError> {
+    pub async fn remove_throwaway(&self, container: &Throwaway) -> Result<(), DockerError> {
         use bollard::errors::Error;
         const REQUEST: &str = "remove the container";
         let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
         let asked = async {
-            match self.client.remove_container(name, Some(options)).await {
+            match self.client.remove_container(&container.id.to_string(), Some(options)).await {
                 Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
                 other => other,
             }
@@ -169,7 +196,12 @@ impl Docker {
     }
 }
 
-fn body(wanted: &Wanted, profile: &str) -> ContainerCreateBody {
+/// What a throwaway container is called.
+fn throwaway_name(token: &str) -> String {
+    format!("auditor-prove-{token}")
+}
+
+fn body(wanted: &Wanted, token: &str, profile: &str) -> ContainerCreateBody {
     let some = |list: &Vec<String>| (!list.is_empty()).then(|| list.clone());
     let mut security = vec![format!("seccomp={profile}")];
     if wanted.no_new_privileges {
@@ -182,7 +214,7 @@ fn body(wanted: &Wanted, profile: &str) -> ContainerCreateBody {
         user: wanted.user.clone(),
         working_dir: wanted.directory.clone(),
         tty: Some(wanted.tty),
-        labels: Some(HashMap::from([(LABEL.to_owned(), std::process::id().to_string())])),
+        labels: Some(HashMap::from([(LABEL.to_owned(), token.to_owned())])),
         // It would be counted as the command's own.
         healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() }),
         host_config: Some(HostConfig {

@@ -21,13 +21,16 @@ pub enum ProveError {
     #[error("ended by {0}; the container is removed")]
     Interrupted(&'static str),
     /// The container could not be removed.
-    #[error("{source}; the container {name} is left: remove it with docker rm --force {name}")]
+    #[error("{source}; the container {id} is left: remove it with docker rm --force {id}")]
     Left {
-        /// Its name.
-        name: String,
+        /// How its id begins.
+        id: String,
         /// What the engine said.
         source: DockerError,
     },
+    /// Without counts a run that goes well does not say that nothing was denied.
+    #[error("no smaller profile can be proved where calls are not counted: {0}")]
+    Uncounted(String),
     /// A run under the smaller profile went differently from the first, again and again.
     #[error(
         "the runs differ from each other although the profile is the same: no smaller profile can be proved with this command"

@@ -18,7 +18,7 @@ pub use self::verdict::{Judged, judge};
 use crate::counters::Counters;
 use crate::docker::{Docker, Host, Throwaway, Wanted};
 use crate::profile::Runtime;
-use crate::recording::Recording;
+use crate::recording::{Recording, unique_id};
 use crate::suggest::program_started;
 
 /// Between two looks at a container that runs.
@@ -51,6 +51,12 @@ impl Trial {
     pub fn runtime(&self) -> Runtime {
         self.runtime.as_deref().map_or(Runtime::default(), Runtime::of)
     }
+
+    /// Whether calls were lost, so that more may have been denied than was counted.
+    #[must_use]
+    pub fn is_lossy(&self) -> bool {
+        self.lost.is_some_and(|lost| lost > 0)
+    }
 }
 
 /// Whoever makes the containers.
@@ -58,8 +64,7 @@ pub struct Prover {
     docker: Docker,
     wanted: Wanted,
     limit: Duration,
-    signals: [(&'static str, Signal); 3],
-    runs: u32,
+    signals: [(&'static str, Signal); 4],
     no_counting: Option<String>,
 }
 
@@ -74,8 +79,9 @@ impl Prover {
             wait("SIGINT", SignalKind::interrupt())?,
             wait("SIGTERM", SignalKind::terminate())?,
             wait("SIGHUP", SignalKind::hangup())?,
+            wait("SIGQUIT", SignalKind::quit())?,
         ];
-        Ok(Self { docker: Docker::connect(host).await?, wanted, limit, signals, runs: 0, no_counting: None })
+        Ok(Self { docker: Docker::connect(host).await?, wanted, limit, signals, no_counting: None })
     }
 
     /// The engine's version, as it says it.
@@ -92,33 +98,50 @@ impl Prover {
         self.no_counting.as_deref()
     }
 
+    /// That nobody counts, and why.
+    #[must_use]
+    pub fn uncounted(&self) -> ProveError {
+        ProveError::Uncounted(self.no_counting().unwrap_or("the container was not seen").to_owned())
+    }
+
     /// Runs the command once under a profile (its text).
     ///
     /// # Errors
     /// The engine does not do its part, or a signal came. A container that does not start is no error.
     pub async fn run(&mut self, profile: &str) -> Result<Trial, ProveError> {
-        self.runs += 1;
-        let name = format!("auditor-prove-{}-{}", std::process::id(), self.runs);
+        // No two makers have the same one: nobody else's container has this name, or is taken for ours.
+        let token = unique_id()?;
         // Nothing interrupts this: a container that is being made has a name, and is to be removed like any other.
-        let outcome = match self.docker.make_throwaway(&name, &self.wanted, profile).await {
-            Ok(container) => {
-                let recording = self.count(&container);
-                let attempt = attempt(&self.docker, &container, self.limit, recording);
-                let [first, second, third] = &mut self.signals;
-                tokio::select! {
-                    biased;
-                    _ = first.1.recv() => Err(ProveError::Interrupted(first.0)),
-                    _ = second.1.recv() => Err(ProveError::Interrupted(second.0)),
-                    _ = third.1.recv() => Err(ProveError::Interrupted(third.0)),
-                    outcome = attempt => outcome,
+        let container = match self.docker.make_throwaway(&token, &self.wanted, profile).await {
+            Ok(container) => container,
+            Err(error) => {
+                // The engine may have made it and not said so in time.
+                if let Ok(Some(container)) = self.docker.find_throwaway(&token).await {
+                    self.remove(&container).await?;
                 }
+                return Err(error.into());
             }
-            Err(error) => Err(error.into()),
         };
-        match self.docker.remove_throwaway(&name).await {
-            Err(source) if !matches!(outcome, Err(ProveError::Engine(_))) => Err(ProveError::Left { name, source }),
+        let recording = self.count(&container);
+        let attempt = attempt(&self.docker, &container, self.limit, recording);
+        let [first, second, third, fourth] = &mut self.signals;
+        let outcome = tokio::select! {
+            biased;
+            _ = first.1.recv() => Err(ProveError::Interrupted(first.0)),
+            _ = second.1.recv() => Err(ProveError::Interrupted(second.0)),
+            _ = third.1.recv() => Err(ProveError::Interrupted(third.0)),
+            _ = fourth.1.recv() => Err(ProveError::Interrupted(fourth.0)),
+            outcome = attempt => outcome,
+        };
+        match self.remove(&container).await {
+            Err(left) if !matches!(outcome, Err(ProveError::Engine(_))) => Err(left),
             _ => outcome,
         }
+    }
+
+    async fn remove(&self, container: &Throwaway) -> Result<(), ProveError> {
+        let left = |source| ProveError::Left { id: container.id.short(), source };
+        self.docker.remove_throwaway(container).await.map_err(left)
     }
 
     /// Counts from the container's first call on. Where that cannot be done once, it is not tried again.

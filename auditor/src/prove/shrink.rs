@@ -32,10 +32,15 @@ pub struct Shrunk {
 
 /// Takes allowances out of a profile as long as the command goes as it did in the first run.
 ///
-/// Where calls are counted, what was used is not tried: without it the run would be refused what it was not before.
+/// What was used is not tried: without it the run would be refused what it was not before. Calls must be counted, since a
+/// command may go on well without what it was refused; and a run of which some were lost proves nothing.
+///
+/// No run is begun for the search once the budget is used up. The one under way then goes to its end, and what was found is proved
+/// by one more, or a few where they differ from each other.
 ///
 /// # Errors
-/// As for [`Prover::run`]; [`ProveError::Unsteady`] where the command does not do the same twice.
+/// As for [`Prover::run`]; [`ProveError::Uncounted`] where nobody counts; [`ProveError::Unsteady`] where the command does
+/// not do the same twice.
 pub async fn shrink(
     prover: &mut Prover,
     profile: &Profile,
@@ -79,13 +84,16 @@ async fn attempt(
 ) -> Result<(Trial, Outcome), ProveError> {
     let small = without(profile, names, host);
     let trial = prover.run(&small.render_docker()).await?;
+    if trial.counters.is_none() {
+        return Err(prover.uncounted());
+    }
     let refused = |trial: &Trial| -> BTreeSet<(String, Option<String>, Option<u16>)> {
         let denied = judge(trial, &profile.evaluate(host)).denied.unwrap_or_default();
         denied.into_iter().map(|DeniedView { name, action, errno, .. }| (name, action, errno)).collect()
     };
     let new: BTreeSet<String> = refused(&trial).difference(&refused(first)).map(|(name, ..)| name.clone()).collect();
     let same = (trial.started, trial.ended, trial.exit_code) == (first.started, first.ended, first.exit_code);
-    let outcome = match (new.is_empty(), same) {
+    let outcome = match (new.is_empty(), same && !trial.is_lossy()) {
         (true, true) => Outcome::Same,
         (true, false) => Outcome::Different,
         (false, _) => Outcome::Refused(new),

@@ -286,7 +286,10 @@ fn no_clock(source: std::io::Error) -> RecordingError {
 }
 
 /// A name that nothing else on any host has.
-fn unique_id() -> Result<String, RecordingError> {
+///
+/// # Errors
+/// The kernel gives no random one.
+pub fn unique_id() -> Result<String, RecordingError> {
     let path = "/proc/sys/kernel/random/uuid";
     let text = std::fs::read_to_string(path);
     let text =

@@ -68,11 +68,12 @@ impl DeniedView {
 }
 
 impl ProofView {
-    /// It started, did what it was to do, and was refused nothing.
+    /// It started, did what it was to do, and was refused nothing that anybody knows of. Where calls were lost, nobody knows.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         let refused = self.denied.iter().flatten().any(|denied| !denied.pretended);
-        self.started && self.reason.is_none() && !refused
+        let lossy = self.lost.is_some_and(|lost| lost > 0);
+        self.started && self.reason.is_none() && !refused && !lossy
     }
 }
 
@@ -125,7 +126,12 @@ pub fn text(proof: &ProofView, style: &Style) -> String {
         }
     }
     if let Some(lost @ 1..) = proof.lost {
-        line(&mut text, "lost", Paint::Yellow, &format!("{lost} calls or events: the counts are too small"));
+        line(
+            &mut text,
+            "lost",
+            Paint::Yellow,
+            &format!("{lost} calls or events: the counts are too small, and more may have been denied"),
+        );
     }
     if !proof.is_clean() && !proof.output.is_empty() {
         text.push_str("its last words:\n");
@@ -197,5 +203,6 @@ mod tests {
         assert_recorded("profile-prove.txt", &texts.join("\n"));
         assert_recorded("profile-prove.json", &json::array(&proofs).unwrap());
         assert_eq!(proofs.iter().map(ProofView::is_clean).collect::<Vec<_>>(), [true, true, false, false]);
+        assert!(!ProofView { lost: Some(1), ..proofs[0].clone() }.is_clean());
     }
 }

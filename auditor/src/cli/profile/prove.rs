@@ -32,10 +32,12 @@ pub(super) struct Arguments {
     /// How long the command may run, and the container may take to start
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = limit)]
     time_limit: Duration,
-    /// Then take out of the profile what this run does without: the smaller profile goes to stdout, all else to stderr
+    /// Then take out of the profile what this run does without: the smaller profile goes to stdout, all else to stderr.
+    /// Calls must be counted for it
     #[arg(long)]
     minimize: bool,
-    /// How long to try that
+    /// For how long to try that. The run that is under way then goes to its end, and the smaller profile is proved by
+    /// one more, or a few
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = limit, requires = "minimize")]
     budget: Duration,
 }
@@ -116,9 +118,15 @@ pub(super) fn run(_global: &Global, out: &Output, arguments: &Arguments) -> Resu
             out.write(std::slice::from_ref(&proof), |style| proof::text(&proof, style))?;
             return Ok::<_, Error>(if proof.is_clean() { Outcome::Clean } else { Outcome::Findings });
         }
-        if !first.started || proof.reason.is_some() {
+        if first.counters.is_none() {
+            return Err(prover.uncounted().into());
+        }
+        if !first.started || proof.reason.is_some() || first.is_lossy() {
             proof::text(&proof, &out.style).lines().for_each(note);
-            note("a run that does not do what it is to do says nothing of what it needs: nothing to minimize");
+            note(
+                "a run that does not do what it is to do, or of which calls were lost, says nothing of what it needs: \
+                 nothing to minimize",
+            );
             return Ok(Outcome::Findings);
         }
         minimize(&mut prover, out, arguments, &resolved, arch, &first).await
@@ -152,7 +160,8 @@ async fn minimize(
         "it holds for this command and these options; other options, docker exec and --init may need more, which auditor suggest leaves in",
     );
     out.write_text(&shrunk.profile.render_docker())?;
-    let clean = judge(&shrunk.proof, &shrunk.profile.evaluate(host)).denied.iter().flatten().all(|call| call.pretended);
+    let denied = judge(&shrunk.proof, &shrunk.profile.evaluate(host)).denied;
+    let clean = denied.is_some_and(|denied| denied.iter().all(|call| call.pretended)) && !shrunk.proof.is_lossy();
     Ok(if clean { Outcome::Clean } else { Outcome::Findings })
 }
 

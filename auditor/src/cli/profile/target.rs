@@ -80,12 +80,7 @@ pub(super) struct Container<'a> {
 
 /// The target of a container on this machine.
 pub(super) fn of_container(container: &Container<'_>) -> Result<docker::Target, TargetError> {
-    let dropped: Vec<String> = container.dropped.iter().map(|cap| cap.to_ascii_uppercase()).collect();
-    let is_dropped = |cap: &str| dropped.iter().any(|gone| gone == "ALL" || gone.trim_start_matches("CAP_") == cap);
-    let mut kept = capabilities(&[])?;
-    kept.retain(|cap| !is_dropped(cap.trim_start_matches("CAP_")));
-    let only_these: Vec<String> = ["NONE".to_owned()].into_iter().chain(container.added.iter().cloned()).collect();
-    kept.extend(capabilities(&only_these)?);
+    let kept = tweaked(container.added, container.dropped)?;
     let engine = container.engine.as_deref().and_then(kernel);
     Ok(docker::Target {
         native: Abi::NATIVE,
@@ -93,6 +88,30 @@ pub(super) fn of_container(container: &Container<'_>) -> Result<docker::Target, 
         capabilities: kept,
         drops_oci_fields: engine.is_some_and(|version| version < FIRST_WITH_OCI_FIELDS),
     })
+}
+
+/// Docker's default capabilities, with some added and some dropped, as the engine does it (`TweakCapabilities` in moby's
+/// `oci/caps`): with ALL added those that are dropped are missing; else with ALL dropped those that are added are there;
+/// else what is both dropped and added is there.
+fn tweaked(added: &[String], dropped: &[String]) -> Result<Vec<String>, TargetError> {
+    let is_all = |cap: &String| cap.eq_ignore_ascii_case("ALL");
+    let named = |caps: &[String]| {
+        let only_these = ["NONE".to_owned()].into_iter().chain(caps.iter().filter(|cap| !is_all(cap)).cloned());
+        capabilities(&only_these.collect::<Vec<_>>())
+    };
+    let (more, less) = (named(added)?, named(dropped)?);
+    let without = |mut caps: Vec<String>| {
+        caps.retain(|cap| !less.contains(cap));
+        caps
+    };
+    if added.iter().any(is_all) {
+        return Ok(without(capabilities(&["ALL".to_owned()])?));
+    }
+    let mut kept = if dropped.iter().any(is_all) { Vec::new() } else { without(capabilities(&[])?) };
+    kept.extend(more);
+    kept.sort_unstable();
+    kept.dedup();
+    Ok(kept)
 }
 
 fn native(arch: &str) -> Result<Abi, TargetError> {
@@ -179,6 +198,26 @@ mod tests {
         assert_eq!(target(&["ALL"]).unwrap().len(), capability::ALL.len());
         assert_eq!(target(&["none", "KILL"]).unwrap(), ["CAP_KILL"]);
         assert!(target(&["SYS_ADMINISTRATOR"]).is_err());
+    }
+
+    /// Rows as moby's own test of `TweakCapabilities` has them.
+    #[test]
+    fn capabilities_are_added_and_dropped_as_the_engine_does() {
+        let words = |caps: &[&str]| caps.iter().map(|cap| (*cap).to_owned()).collect::<Vec<_>>();
+        let has = |added: &[&str], dropped: &[&str]| tweaked(&words(added), &words(dropped)).unwrap();
+        let (default, all) = (target(&[]).unwrap(), target(&["ALL"]).unwrap());
+        assert_eq!(has(&[], &[]), default);
+        assert_eq!(has(&["all"], &[]), all);
+        assert_eq!(has(&["ALL"], &["all"]), all);
+        assert_eq!(has(&[], &["ALL"]), Vec::<String>::new());
+        assert_eq!(has(&["chown", "CAP_SYS_ADMIN"], &["ALL"]), ["CAP_CHOWN", "CAP_SYS_ADMIN"]);
+        let but_one = has(&["ALL"], &["sys_admin"]);
+        assert_eq!(but_one.len(), all.len() - 1);
+        assert!(!but_one.contains(&"CAP_SYS_ADMIN".to_owned()));
+        assert!(!has(&["ALL", "CHOWN"], &["CHOWN"]).contains(&"CAP_CHOWN".to_owned()));
+        assert_eq!(has(&[], &["CAP_CHOWN"]).len(), default.len() - 1);
+        assert_eq!(has(&["CHOWN"], &["CHOWN"]), default);
+        assert!(tweaked(&words(&["NO_SUCH"]), &[]).is_err() && tweaked(&[], &words(&["NO_SUCH"])).is_err());
     }
 
     #[test]
