@@ -3,11 +3,18 @@
 
 mod fixture;
 
+use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use auditor::control;
+use auditor::counters::Tally;
+use auditor::evidence::{self, Archive, Arguments, Evidence, Seen, Start, Workload};
+use auditor::profile::oci::parse_seccomp;
+use auditor::profile::{Profile, Runtime};
+use auditor::syscall::{self, Abi};
+use clap::CommandFactory as _;
 
 /// A daemon's socket, answered from the fixture.
 struct Daemon {
@@ -107,6 +114,7 @@ fn wrong_usage_is_exit_code_2_and_help_is_0() {
         (&["frobnicate"], 2),
         (&["show"], 2),
         (&["ps", "-o", "yaml"], 2),
+        (&["suggest", "--unit", "nginx", "--profile", "ab"], 2),
         (&["completions", "tcsh-ish"], 2),
     ] {
         assert_eq!(run(Path::new(NOWHERE), arguments).code, code, "{arguments:?}");
@@ -433,9 +441,92 @@ fn completions_and_man_pages_know_every_verb() {
     }
     let directory = tempfile::tempdir().unwrap();
     assert_eq!(run(Path::new(NOWHERE), &["man", directory.path().to_str().unwrap()]).code, 0);
-    for page in ["auditor.1", "auditor-show.1", "auditor-suggest.1", "auditor-doctor.1"] {
-        assert!(directory.path().join(page).exists(), "{page}");
+    let mut command = auditor::cli::Cli::command();
+    command.build();
+    let mut flags = BTreeSet::new();
+    let verbs = check_page(&command, "auditor", directory.path(), &mut flags);
+    assert!(verbs > 20 && flags.len() > 50, "{verbs} verbs, {} flags", flags.len());
+    for (shell, before) in [("bash", "--"), ("zsh", "--"), ("fish", " -l ")] {
+        let script = run(Path::new(NOWHERE), &["completions", shell]).stdout;
+        let first_word = |text: &str| text.split(|c: char| !is_of_word(c)).next().map(str::to_owned);
+        let known: BTreeSet<String> = script.split(before).skip(1).filter_map(first_word).collect();
+        let missing: Vec<_> = flags.difference(&known).collect();
+        assert!(missing.is_empty(), "{shell}: {missing:?}");
     }
+}
+
+/// Where starts ran under several profiles, one is to be named; a name that none has is an error.
+#[test]
+fn evidence_in_files_is_taken_of_one_profile() {
+    let profile = |name: &str| {
+        let text = format!(
+            r#"{{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{{"names": ["execve", "{name}"], "action": "SCMP_ACT_ALLOW"}}]}}"#
+        );
+        parse_seccomp(text.as_bytes()).unwrap()
+    };
+    let start = |profile: &Profile, name: &str| {
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        let tally = Tally { calls: 3, ..Tally::default() };
+        let seen = Seen { tally, startup_calls: 3, first: at, last: at };
+        let key = |name| (Abi::NATIVE, syscall::number(Abi::NATIVE, name).unwrap());
+        Start {
+            id: name.repeat(4),
+            container: String::new(),
+            name: None,
+            began: at,
+            until: at,
+            seconds: 1,
+            from_first_call: true,
+            lost: 0,
+            profile: Some(profile.sha256()),
+            runtime: Runtime::default(),
+            confined: Some(true),
+            excluded: false,
+            calls: [(key("execve"), seen), (key(name), seen)].into(),
+            arguments: Arguments::default(),
+        }
+    };
+    let profiles = [profile("mkdir"), profile("getsid")];
+    let starts = vec![start(&profiles[0], "mkdir"), start(&profiles[1], "getsid")];
+    let workload = Workload { image: "web".to_owned(), command: evidence::Command::Line(Vec::new()) };
+    let evidence = Evidence { workload, image_names: Vec::new(), starts };
+    let known = profiles.iter().map(|profile| (profile.sha256(), profile.clone())).collect();
+    let archive = Archive { workloads: vec![evidence], profiles: known };
+    let directory = tempfile::tempdir().unwrap();
+    let file = written(&directory, "evidence.json", archive.render().unwrap().as_bytes());
+    let suggest = |more: &[&str]| run(Path::new(NOWHERE), &[&["suggest", "--evidence", &file], more].concat());
+    for (code, sha256, words) in [
+        (2, None, "name one by --profile SHA256"),
+        (2, Some("0x"), "no start in the files ran under a profile"),
+        (2, Some(""), "no start in the files ran under a profile"),
+    ] {
+        let ran = suggest(&sha256.map(|sha256| ["--profile", sha256]).iter().flatten().copied().collect::<Vec<_>>());
+        assert_eq!((ran.code, ran.stdout.as_str()), (code, ""), "{}", ran.stderr);
+        assert!(ran.stderr.contains(words) && ran.stderr.lines().count() == 1, "{}", ran.stderr);
+    }
+    for (profile, has, lacks) in [(&profiles[0], "mkdir", "getsid"), (&profiles[1], "getsid", "mkdir")] {
+        let ran = suggest(&["--profile", &profile.sha256()[..12]]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        assert!(ran.stdout.contains(has) && !ran.stdout.contains(lacks), "{}", ran.stdout);
+    }
+}
+
+fn is_of_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '-' || c == '.'
+}
+
+/// That the page of a verb has its long flags, and so have those of the verbs below it. Returns how many there are.
+fn check_page(command: &clap::Command, name: &str, directory: &Path, flags: &mut BTreeSet<String>) -> usize {
+    let page = std::fs::read_to_string(directory.join(format!("{name}.1")));
+    let page = page.unwrap_or_else(|error| panic!("{name}.1: {error}")).replace(r"\fR", "").replace('\\', "");
+    for flag in command.get_arguments().filter(|flag| !flag.is_hide_set()).filter_map(clap::Arg::get_long) {
+        let long = format!("--{flag}");
+        let mut found = page.match_indices(&long).map(|(at, found)| &page[at + found.len()..]);
+        assert!(found.any(|rest| !rest.starts_with(is_of_word)), "{name}.1 does not know --{flag}");
+        flags.insert(flag.to_owned());
+    }
+    let below = command.get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help");
+    1 + below.map(|verb| check_page(verb, &format!("{name}-{}", verb.get_name()), directory, flags)).sum::<usize>()
 }
 
 #[test]

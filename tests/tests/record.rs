@@ -95,6 +95,24 @@ fn recording(words: &[&str]) -> Result<Child> {
     command.spawn().with_context(|| format!("running auditor record {words:?}"))
 }
 
+/// A file that is named gets the profile, whatever is to be on stdout.
+#[test]
+fn the_file_has_the_profile_also_where_the_output_is_json() -> Result<()> {
+    let _alone = alone();
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("true.json");
+    let file = path.display().to_string();
+    for words in [&["-c", "-o", "json", "-w", &file, "--", "true"][..], &["-o", "json", "-w", &file, "--", "true"]] {
+        let output = record(words)?;
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let profile: Value = serde_json::from_slice(&fs::read(&path)?)?;
+        ensure!(profile["defaultAction"] == "SCMP_ACT_ERRNO", "{words:?}: {profile}");
+        fs::remove_file(&path)?;
+        ensure!(output.stdout.is_empty() != words.contains(&"-c"), "{words:?}: {}", text(&output.stdout));
+    }
+    Ok(())
+}
+
 fn wait_until_there(path: &Path) -> Result<()> {
     wait_for("the command's start", Duration::from_secs(30), || Ok(path.exists().then_some(())))
 }

@@ -39,7 +39,7 @@ pub(super) struct Arguments {
     /// Count the calls, as strace -c -f does; no profile unless --write says where to
     #[arg(short = 'c', long)]
     count: bool,
-    /// Write the profile to a file; COMMAND keeps its stdout
+    /// Write the profile to a file, and nothing else whatever --output says; COMMAND keeps its stdout
     #[arg(short = 'w', long, value_name = "FILE")]
     write: Option<PathBuf>,
     /// Write what was seen to a file, for suggest --evidence and history import
@@ -151,11 +151,7 @@ fn answer(
     }
     let material = Material { evidence, profile: None, runtime: Runtime::default(), host: Abi::NATIVE };
     let name = file_name(&material.evidence.workload);
-    let put = |text: &str| match files.profile {
-        Some(file) => file.write(text),
-        None => out.write_text(text),
-    };
-    arguments.wish.answer(out, options, &name, &material, put)
+    arguments.wish.answer(out, options, &name, &material, files.profile)
 }
 
 /// The rows as JSON on stdout, or the table on stderr, where `strace -c` has it too.
@@ -198,7 +194,7 @@ struct Files {
 
 /// A file, opened before the command runs, so that nobody's work is done for nothing; what is in it stays until there is
 /// something to put there.
-struct Target {
+pub(super) struct Target {
     path: PathBuf,
     file: File,
 }
@@ -210,7 +206,7 @@ fn open(path: &Path) -> Result<Target, Error> {
 }
 
 impl Target {
-    fn write(mut self, text: &str) -> Result<(), Error> {
+    pub(super) fn write(mut self, text: &str) -> Result<(), Error> {
         let emptied = self.file.metadata().and_then(|file| if file.is_file() { self.file.set_len(0) } else { Ok(()) });
         let written = emptied.and_then(|()| self.file.write_all(text.as_bytes()));
         written.map_err(|source| Error::Write { what: self.path.display().to_string(), source })

@@ -22,8 +22,8 @@ pub(in crate::cli) struct Files {
 }
 
 impl Files {
-    /// All of it together, if files are named.
-    pub(in crate::cli) fn read(&self) -> Result<Option<Material>, Error> {
+    /// All of it together, if files are named; of what ran under a profile, if one is said by how its SHA-256 begins.
+    pub(in crate::cli) fn read(&self, wanted: Option<&str>) -> Result<Option<Material>, Error> {
         refuse_stdin_twice(&self.evidence)?;
         let mut all: Option<Evidence> = None;
         let mut profiles = BTreeMap::new();
@@ -41,7 +41,16 @@ impl Files {
         if self.evidence.is_empty() {
             return Ok(None);
         }
-        let evidence = all.ok_or(Error::Files("there is no workload in the files"))?;
+        let mut evidence = all.ok_or(Error::Files("there is no workload in the files"))?;
+        if let Some(wanted) = wanted {
+            let is_under = |profile: &String| !wanted.is_empty() && profile.starts_with(wanted);
+            evidence.starts.retain(|start| start.profile.as_ref().is_some_and(is_under));
+            if evidence.starts.is_empty() {
+                return Err(Error::Files(
+                    "no start in the files ran under a profile whose SHA-256 begins as --profile",
+                ));
+            }
+        }
         let runtimes: BTreeSet<Runtime> = evidence.counted().map(|start| start.runtime).collect();
         let profile = profile(&evidence, &mut profiles)?;
         match (runtimes.len(), runtimes.first()) {
@@ -63,6 +72,8 @@ fn profile(evidence: &Evidence, known: &mut BTreeMap<String, Profile>) -> Result
             Some(profile) => Ok(Some(profile)),
             None => Err(Error::Files("the profile that the starts ran under is not in the files")),
         },
-        _ => Err(Error::Files("the starts in the files ran under different profiles; take the files one by one")),
+        _ => Err(Error::Files(
+            "the starts in the files ran under different profiles; name one by --profile SHA256, or take the files one by one",
+        )),
     }
 }

@@ -12,6 +12,7 @@ use self::demand::Trust;
 use self::form::{Form, Format};
 use self::starts::Starts;
 use super::output::{Output, note};
+use super::record::Target;
 use super::{Error, Global, Outcome, ask};
 use crate::control::{Request, Response};
 use crate::evidence::Workload;
@@ -25,8 +26,9 @@ pub(super) struct Arguments {
     /// Name, unique id prefix, compose service, an image, or a workload of auditor history
     #[arg(value_name = "CONTAINER|IMAGE", required_unless_present_any = ["unit", "evidence"], conflicts_with_all = ["unit", "evidence"])]
     container: Option<String>,
-    /// Where an image ran under several profiles: of what ran under the one whose SHA-256 begins so
-    #[arg(long, value_name = "SHA256")]
+    /// Where an image, or what is in the files, ran under several profiles: of what ran under the one whose SHA-256 begins
+    /// so
+    #[arg(long, value_name = "SHA256", conflicts_with = "unit")]
     profile: Option<String>,
     /// Suggest even though calls may have been missed
     #[arg(long)]
@@ -47,7 +49,7 @@ pub(super) fn run(global: &Global, out: &Output, arguments: &Arguments) -> Resul
     let mut options = Options { allow_incomplete: arguments.allow_incomplete, ..wish.options()? };
     let (name, mut material) = match (&arguments.container, arguments.unit.record()?) {
         (None, None) => {
-            let material = arguments.files.read()?.ok_or(Error::WrongAnswer)?;
+            let material = arguments.files.read(arguments.profile.as_deref())?.ok_or(Error::WrongAnswer)?;
             (file_name(&material.evidence.workload), material)
         }
         (_, Some(recorded)) => {
@@ -67,7 +69,7 @@ pub(super) fn run(global: &Global, out: &Output, arguments: &Arguments) -> Resul
     };
     arguments.starts.pick(&mut material.evidence)?;
     starts::of_several(&material.evidence).iter().for_each(|text| note(text));
-    wish.answer(out, &options, &name, &material, |text| out.write_text(text))
+    wish.answer(out, &options, &name, &material, None)
 }
 
 /// What a workload that nobody named is called: the last word of its image, or of its program's path.
@@ -98,14 +100,15 @@ impl Wish {
         Ok(options)
     }
 
-    /// Makes it, and writes it: notes to stderr, and data where `write` puts it.
+    /// Makes it, and writes it: notes to stderr; to `file` the profile and nothing else, whatever the output is to be; and
+    /// where there is none, the data to stdout.
     pub(super) fn answer(
         &self,
         out: &Output,
         options: &Options,
         name: &str,
         material: &Material,
-        write: impl FnOnce(&str) -> Result<(), Error>,
+        file: Option<Target>,
     ) -> Result<Outcome, Error> {
         let suggestion = material.suggest(options)?;
         suggestion.notes.iter().for_each(|text| note(text));
@@ -113,13 +116,16 @@ impl Wish {
         let demand = self.trust.demand();
         let shortfalls = suggestion.certainty.shortfalls(&demand);
         let text = self.form.render(&suggestion.profile, host, name)?;
-        if out.is_json() {
-            write(&json::array(&[SuggestionView::new(&suggestion, &text, &demand)])?)?;
-        } else {
+        match file {
+            // Whoever is given the file takes it as it is.
+            Some(file) => file.write(&text)?,
+            None if out.is_json() => {
+                out.write_text(&json::array(&[SuggestionView::new(&suggestion, &text, &demand)])?)?;
+            }
             // The profile alone: what is on stdout is given to `--security-opt seccomp=` as it is. That is so also where
             // it is less sure than was demanded: a file that `>` has emptied already serves nobody, and the exit code
             // tells.
-            write(&text)?;
+            None => out.write_text(&text)?,
         }
         shortfalls.iter().for_each(|text| note(&format!("below what is demanded: {text}")));
         let is_clean = suggestion.left_out.is_empty() && shortfalls.is_empty();
