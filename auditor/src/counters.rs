@@ -49,6 +49,29 @@ pub struct Denials {
     pub logged: u64,
 }
 
+impl Tally {
+    /// The same calls as two knew them: counters only grow, so the larger number is the later one.
+    #[must_use]
+    pub fn latest(self, other: Self) -> Self {
+        let (mine, others) = (self.denials, other.denials);
+        Self {
+            calls: self.calls.max(other.calls),
+            runtime_calls: self.runtime_calls.max(other.runtime_calls),
+            unfiltered_calls: self.unfiltered_calls.max(other.unfiltered_calls),
+            errors: self.errors.max(other.errors),
+            unfiltered_errors: self.unfiltered_errors.max(other.unfiltered_errors),
+            denials: Denials {
+                errno: mine.errno.max(others.errno),
+                last_errno: mine.last_errno.max(others.last_errno),
+                signalled: mine.signalled.max(others.signalled),
+                thread_killed: mine.thread_killed.max(others.thread_killed),
+                supervised: mine.supervised.max(others.supervised),
+                logged: mine.logged.max(others.logged),
+            },
+        }
+    }
+}
+
 impl Denials {
     /// Refusals that are certain without looking at the profile.
     #[must_use]

@@ -41,6 +41,7 @@ fn start(number: i64, calls: &[i32]) -> Start {
         runtime: Runtime::Runc,
         confined: Some(false),
         excluded: false,
+        exclusions: 0,
         calls: calls.iter().map(|nr| ((Abi::X86_64, SyscallNr(*nr)), seen)).collect(),
         arguments: Arguments::default(),
     }
@@ -55,7 +56,7 @@ fn batch(starts: Vec<Saved>) -> Batch {
 }
 
 fn open(directory: &Path) -> Store {
-    Store::open(directory).unwrap().0
+    Store::open(directory).unwrap()
 }
 
 /// Writes and closes.
@@ -86,16 +87,64 @@ fn what_is_saved_is_there_for_the_next_daemon_and_what_went_on_is_known() {
     let starts_saved = vec![saved("web", over.clone()), saved("web", running.clone())];
     store.save(Batch { starts: starts_saved, profiles, running: BTreeSet::from([running.id.clone()]) });
     assert!(store.close(PATIENCE));
-    let (store, unfinished) = Store::open(directory.path()).unwrap();
-    assert_eq!(unfinished, std::slice::from_ref(&running));
-    assert_eq!(starts(&store, "web"), [over.clone(), running.clone()]);
+    let store = open(directory.path());
+    // Whatever it did since: nobody counted it.
+    let interrupted = Start { from_first_call: false, ..running };
+    assert_eq!(store.take_interrupted(), std::slice::from_ref(&interrupted));
+    assert!(store.take_interrupted().is_empty());
+    assert_eq!(starts(&store, "web"), [over.clone(), interrupted.clone()]);
     assert_eq!(store.library().profile(&"5e".repeat(32)).unwrap().unwrap(), "{}");
-    let more = Start { until: running.until + SignedDuration::from_secs(9), ..start(2, &[3, 4]) };
+    let more = Start { until: interrupted.until + SignedDuration::from_secs(9), ..start(2, &[3, 4]) };
     store.save(batch(vec![saved("web", more.clone())]));
     assert!(store.close(PATIENCE));
-    let (store, unfinished) = Store::open(directory.path()).unwrap();
-    assert_eq!((starts(&store, "web"), unfinished), (vec![over, more], vec![]));
+    let store = open(directory.path());
+    let more = Start { from_first_call: false, ..more };
+    assert_eq!((starts(&store, "web"), store.take_interrupted()), (vec![over, more], vec![]));
     assert_eq!(files(directory.path()), BTreeSet::from(["evidence.lock".to_owned(), "evidence.redb".to_owned()]));
+}
+
+#[test]
+fn what_two_have_counted_of_one_start_is_not_lost_whoever_writes_last() {
+    let directory = tempfile::tempdir().unwrap();
+    let many = |start: Start, calls: u64| {
+        let calls =
+            start.calls.iter().map(|(key, seen)| (*key, Seen { tally: Tally { calls, ..Tally::default() }, ..*seen }));
+        Start { calls: calls.collect(), ..start.clone() }
+    };
+    let first = many(start(1, &[1, 2]), 1_000);
+    // Of a daemon that came later and heard nothing of the first.
+    let later = Start {
+        from_first_call: false,
+        until: first.until + SignedDuration::from_hours(1),
+        ..many(start(1, &[2, 3]), 5)
+    };
+    let store = open(directory.path());
+    store.save(batch(vec![saved("web", first.clone())]));
+    assert!(store.settle(PATIENCE));
+    store.save(batch(vec![saved("web", later.clone())]));
+    assert!(store.settle(PATIENCE));
+    let found = starts(&store, "web").remove(0);
+    let calls = |nr| found.calls[&(Abi::X86_64, SyscallNr(nr))].tally.calls;
+    assert_eq!((calls(1), calls(2), calls(3)), (1_000, 1_000, 5));
+    assert_eq!((found.began, found.until, found.from_first_call), (first.began, later.until, false));
+}
+
+#[test]
+fn what_was_said_last_of_leaving_out_holds_over_files_from_before() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), vec![saved("web", start(1, &[1]))]);
+    let store = open(directory.path());
+    let (library, id) = (store.library(), start(1, &[]).id);
+    let is_excluded = || starts(&store, "web")[0].excluded;
+    let all = || vec![library.evidence(&workload("web").id()).unwrap().unwrap()];
+    let with = all();
+    library.exclude(&workload("web").id(), &id, true).unwrap();
+    let without = all();
+    library.merge(with, BTreeMap::new()).unwrap();
+    assert!(is_excluded());
+    library.exclude(&workload("web").id(), &id, false).unwrap();
+    library.merge(without, BTreeMap::new()).unwrap();
+    assert!(!is_excluded());
 }
 
 #[test]
@@ -109,7 +158,7 @@ fn what_the_user_left_out_stays_left_out_while_the_start_goes_on() {
     library.exclude(&found[0].0, &found[0].1, true).unwrap();
     store.save(batch(vec![saved("web", start(1, &[1, 2]))]));
     assert!(store.settle(PATIENCE));
-    assert_eq!(starts(&store, "web"), [Start { excluded: true, ..start(1, &[1, 2]) }]);
+    assert_eq!(starts(&store, "web"), [Start { excluded: true, exclusions: 1, ..start(1, &[1, 2]) }]);
     library.exclude(&found[0].0, &found[0].1, false).unwrap();
     assert!(!starts(&store, "web")[0].excluded);
 }

@@ -157,6 +157,11 @@ pub(super) async fn forget(
     workloads: Option<Vec<String>>,
     before: Option<Timestamp>,
 ) -> Result<Forgotten, Failure> {
+    if !source.has_library() {
+        return Err(no_store());
+    }
+    // Those first that are over and still known here: else they would come back from there.
+    source.forget(workloads.as_ref().map(|workloads| workloads.iter().cloned().collect()), before).await?;
     let forgotten = source.library(move |library| {
         let workloads = match workloads {
             Some(workloads) => workloads,
@@ -187,6 +192,7 @@ pub(super) async fn material(
         .filter(|one| {
             let Evidence { workload, image_names, .. } = &one.evidence;
             resolve::is_workload(&workload.id(), &workload.image, image_names, word)
+                || resolve::is_service(workload.command.service(), word)
         })
         .map(|one| (one.evidence, one.runs))
         .collect();
@@ -194,7 +200,9 @@ pub(super) async fn material(
     let stored = source.library(move |library| {
         let mut found = Vec::new();
         for named in library.workloads()? {
-            if resolve::is_workload(&named.id, &named.image, &named.image_names, &wanted_word) {
+            if resolve::is_workload(&named.id, &named.image, &named.image_names, &wanted_word)
+                || resolve::is_service(named.service.as_deref(), &wanted_word)
+            {
                 found.extend(library.evidence(&named.id)?);
             }
         }

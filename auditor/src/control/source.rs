@@ -3,9 +3,11 @@
 //! The queue is bounded and nobody waits in it for ever: a flood of scrapes or clients is refused, and the main loop
 //! goes on counting. Those who ask for the state at one time get one answer, made after the last of them asked.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use thiserror::Error;
 use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
@@ -41,6 +43,15 @@ pub enum Query {
     Evidence {
         /// Where the answer goes.
         reply: oneshot::Sender<Vec<Live>>,
+    },
+    /// Forget starts that are over; what the store has of them is forgotten elsewhere.
+    Forget {
+        /// Ids of workloads; all where there are none.
+        workloads: Option<BTreeSet<String>>,
+        /// Starts that were counted last before then; all where there is no such time.
+        before: Option<Timestamp>,
+        /// Where the answer goes.
+        reply: oneshot::Sender<()>,
     },
     /// Refused calls up to now.
     Denials {
@@ -177,6 +188,19 @@ impl Source {
     pub async fn evidence(&self) -> Result<Vec<Live>, SourceError> {
         let (reply, answer) = oneshot::channel();
         self.ask(Query::Evidence { reply }, answer).await
+    }
+
+    /// Has starts forgotten that are over, as [`Query::Forget`] says.
+    ///
+    /// # Errors
+    /// When the main loop is overrun, late or gone.
+    pub async fn forget(
+        &self,
+        workloads: Option<BTreeSet<String>>,
+        before: Option<Timestamp>,
+    ) -> Result<(), SourceError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Query::Forget { workloads, before, reply }, answer).await
     }
 
     /// The state now: never older than the question.

@@ -83,6 +83,7 @@ fn lost_events(losses: &Losses, ledger: &Ledger, refusals: &Refusals) -> BTreeMa
         ("event_ring_full", losses.event),
         ("nested_cgroup", losses.nested_cgroup),
         ("docker_event", ledger.lost_docker_events),
+        ("start_of_unknown_workload", ledger.lost_starts()),
     ];
     kernel.into_iter().chain(refusals.dropped()).map(|(reason, count)| (reason.to_owned(), count)).collect()
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::ledger::Ledger;
 use crate::config::{Config, StateDir};
 use crate::evidence::Start;
+use crate::kernel::Kernel;
 use crate::store::{Library, Store, StoreError};
 
 /// How old what the store has of a running start may be.
@@ -28,13 +29,12 @@ pub struct Keeping {
 }
 
 impl Keeping {
-    /// Opens the store where the configuration wants one. The second value is what an earlier daemon saw of starts that
-    /// went on when it ended.
+    /// Opens the store where the configuration wants one.
     ///
     /// # Errors
     /// When a directory that was asked for cannot be used, or another daemon uses it.
-    pub fn open(wanted: &StateDir) -> Result<(Self, Vec<Start>), StoreError> {
-        let opened = match wanted {
+    pub fn open(wanted: &StateDir) -> Result<Self, StoreError> {
+        let store = match wanted {
             StateDir::Given(directory) => Some(Store::open(directory)?),
             StateDir::None => None,
             StateDir::Default => match Store::open(Path::new(Config::DEFAULT_STATE_DIR)) {
@@ -46,8 +46,17 @@ impl Keeping {
                 }
             },
         };
-        let (store, unfinished) = opened.map_or((None, Vec::new()), |(store, unfinished)| (Some(store), unfinished));
-        Ok((Self { store, begun: Instant::now(), last: None, running: BTreeSet::new() }, unfinished))
+        Ok(Self { store, begun: Instant::now(), last: None, running: BTreeSet::new() })
+    }
+
+    /// What an earlier daemon saw of starts that went on when it ended, once that is known.
+    pub fn take_interrupted(&self) -> Vec<Start> {
+        self.store.as_ref().map(Store::take_interrupted).unwrap_or_default()
+    }
+
+    /// Starts that were given up because too many waited to be written.
+    pub fn given_up(&self) -> u64 {
+        self.store.as_ref().map_or(0, Store::given_up)
     }
 
     /// The store for those who ask.
@@ -60,19 +69,23 @@ impl Keeping {
         self.store.as_ref().and_then(Store::trouble)
     }
 
-    /// Hands over what is due. Never waits.
-    pub fn now_and_then(&mut self, ledger: &mut Ledger) {
+    /// Hands over what is due. Never waits for the disk.
+    pub fn now_and_then(&mut self, ledger: &mut Ledger, kernel: &Kernel) {
+        ledger.take_interrupted(self.take_interrupted());
         if self.begun.elapsed() > SEARCH {
             ledger.give_up_unfinished();
         }
-        let due = self.last.is_none_or(|last| last.elapsed() >= PERIOD) || ledger.has_ended_starts_to_keep();
-        if due {
-            self.now(ledger);
+        if self.last.is_none_or(|last| last.elapsed() >= PERIOD) || ledger.has_ended_starts_to_keep() {
+            self.now(ledger, kernel);
         }
     }
 
-    fn now(&mut self, ledger: &mut Ledger) {
+    fn now(&mut self, ledger: &mut Ledger, kernel: &Kernel) {
         let Some(store) = &self.store else { return };
+        // After the counters: what is kept has the arguments of all calls that it has.
+        if let Err(error) = ledger.read_arguments(kernel) {
+            error!(%error, "the arguments of calls cannot be read");
+        }
         let batch = ledger.take_unkept();
         self.last = Some(Instant::now());
         if !batch.starts.is_empty() || batch.running != self.running {
@@ -82,8 +95,8 @@ impl Keeping {
     }
 
     /// Hands over all that is left, and waits for it to be written, but not for long.
-    pub fn close(mut self, ledger: &mut Ledger) {
-        self.now(ledger);
+    pub fn close(mut self, ledger: &mut Ledger, kernel: &Kernel) {
+        self.now(ledger, kernel);
         if let Some(store) = self.store
             && !store.close(LAST_WRITE)
         {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tracing::{debug, info, warn};
 
 use super::differing::Differing;
@@ -15,7 +16,7 @@ use crate::container::{CgroupId, ContainerId};
 use crate::control::Live;
 use crate::docker::{Change, Container, Engine};
 use crate::effective::Effective;
-use crate::evidence::{Evidence, Start};
+use crate::evidence::{Evidence, Start, Workload};
 use crate::kernel::{Kernel, KernelError, Losses, SlotNr, SlotOwner, SlotState};
 use crate::procfs;
 use crate::profile::Runtime;
@@ -60,17 +61,43 @@ pub struct Ledger {
     boot: String,
     /// What an earlier daemon saw of starts that went on when it ended.
     unfinished: BTreeMap<String, Start>,
+    /// Starts of which nobody ever said what was run: they are no workload's evidence.
+    lost_starts: u64,
 }
 
 impl Ledger {
-    /// Nothing known but what an earlier daemon saw of starts that went on when it ended; the engine not heard of.
-    pub fn new(unfinished: Vec<Start>) -> Self {
-        let unfinished = unfinished.into_iter().map(|start| (start.id.clone(), start)).collect();
+    /// Nothing known; the engine not heard of.
+    pub fn new() -> Self {
         let boot = procfs::boot_id().unwrap_or_else(|error| {
             warn!(%error, "this boot cannot be told from others");
             String::new()
         });
-        Self { docker_error: Some("not connected yet".to_owned()), boot, unfinished, ..Self::default() }
+        Self { docker_error: Some("not connected yet".to_owned()), boot, ..Self::default() }
+    }
+
+    /// What an earlier daemon saw of starts that went on when it ended. Those that are counted now go on from there.
+    pub fn take_interrupted(&mut self, starts: Vec<Start>) {
+        for start in starts {
+            if let Some(start) = self.records.values_mut().try_fold(start, |start, record| record.seen_before(start)) {
+                self.unfinished.insert(start.id.clone(), start);
+            }
+        }
+    }
+
+    /// Starts of which nobody ever said what was run.
+    pub const fn lost_starts(&self) -> u64 {
+        self.lost_starts
+    }
+
+    /// Forgets the starts of these workloads, or of all, that are over and were counted last `before` then; and of those
+    /// that go on, what an earlier daemon saw.
+    pub fn forget(&mut self, workloads: Option<&BTreeSet<String>>, before: Option<Timestamp>) {
+        for record in self.records.values_mut() {
+            let meant = |workload: Workload| workloads.is_none_or(|meant| meant.contains(&workload.id()));
+            if record.workload().is_some_and(meant) {
+                record.forget(before);
+            }
+        }
     }
 
     /// The containers to show: those that were counted, and those that run.
@@ -440,7 +467,11 @@ impl Ledger {
         let too_many = gone.len().saturating_sub(GONE_LIMIT);
         for (at, (since, id)) in gone.into_iter().enumerate() {
             if at < too_many || now.saturating_sub(since) > GRACE {
-                self.records.remove(&id);
+                let lost = self.records.remove(&id).map_or(0, |record| record.starts_of_no_workload());
+                if lost > 0 && self.lost_starts == 0 {
+                    warn!(container = %id.short(), "nobody said what the container runs: it is no evidence of any workload");
+                }
+                self.lost_starts += lost;
             }
         }
     }

@@ -100,8 +100,9 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let control = control::bind(&config.socket, group)?;
     let mut stop = Stop::new()?;
 
-    let (mut keeping, unfinished) = Keeping::open(&config.state_dir)?;
-    let mut ledger = Ledger::new(unfinished);
+    let mut keeping = Keeping::open(&config.state_dir)?;
+    let mut ledger = Ledger::new();
+    ledger.take_interrupted(keeping.take_interrupted());
     let mut kernel = Kernel::load(config.max_containers)?;
     let refused = kernel.attach(|| adoption::existing(&root, &mut ledger))?;
     for cgroup in &refused {
@@ -186,7 +187,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                 refusals.settle(&ledger);
                 adoption.attempt(&root, &mut ledger, &mut kernel);
                 ledger.look_at_processes();
-                keeping.now_and_then(&mut ledger);
+                keeping.now_and_then(&mut ledger, &kernel);
                 looking.now_and_then(&mut ledger, &mut kernel, &mut differing);
                 if let Ok(now) = procfs::boot_time() {
                     ledger.forget_gone(now);
@@ -216,6 +217,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                     Query::Snapshot { reply } => {
                         let mut snapshot = answer::snapshot(&ledger, &kernel, &refusals, root.hierarchy(), &differing);
                         snapshot.health.store_error = keeping.trouble();
+                        snapshot.health.lost_events.insert("start_not_stored".to_owned(), keeping.given_up());
                         let _ = reply.send(Arc::new(snapshot));
                     }
                     Query::Material { containers, reply } => {
@@ -225,6 +227,10 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                     Query::Evidence { reply } => {
                         read_arguments(&mut ledger, &kernel);
                         let _ = reply.send(ledger.evidence());
+                    }
+                    Query::Forget { workloads, before, reply } => {
+                        ledger.forget(workloads.as_ref(), before);
+                        let _ = reply.send(());
                     }
                     Query::Denials { container, reply } => {
                         let container = container.as_deref().and_then(|id| ContainerId::parse(id).ok());
@@ -245,8 +251,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     if let Err(error) = ledger.count(&mut kernel, Now::read()) {
         error!(%error, "the counters cannot be read");
     }
-    read_arguments(&mut ledger, &kernel);
-    keeping.close(&mut ledger);
+    keeping.close(&mut ledger, &kernel);
     info!("stopped");
     Ok(())
 }

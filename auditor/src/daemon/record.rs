@@ -181,6 +181,28 @@ impl Record {
         }
     }
 
+    /// What an earlier daemon saw of a start. Given back where it is none that goes on here.
+    pub fn seen_before(&mut self, start: Start) -> Option<Start> {
+        match self.live.values_mut().find(|run| run.id() == start.id) {
+            Some(run) => run.seen_before(start),
+            None => Some(start),
+        }
+    }
+
+    /// Forgets its starts that are over and were counted last `before` then, or all of them. Of those that go on, what an
+    /// earlier daemon saw.
+    pub fn forget(&mut self, before: Option<Timestamp>) {
+        let is_old = |start: &Start| before.is_none_or(|before| start.until < before);
+        self.ended.retain(|start| !is_old(start));
+        self.not_kept.retain(|id| self.ended.iter().any(|start| start.id == *id));
+        self.live.values_mut().for_each(|run| run.forget_before(is_old));
+    }
+
+    /// Starts that are over, where nobody said what it runs.
+    pub fn starts_of_no_workload(&self) -> u64 {
+        if self.workload().is_some() { 0 } else { self.ended.len() as u64 }
+    }
+
     /// Whether a slot counts it.
     pub fn is_live(&self) -> bool {
         !self.live.is_empty()
@@ -264,8 +286,16 @@ impl Record {
     /// What the store does not have yet; nothing, as long as nobody knows what the container runs.
     pub fn take_unkept(&mut self, engine: Option<&Engine>) -> Option<Evidence> {
         self.workload()?;
+        let under = self.under(engine);
+        for start in self.ended.iter_mut().filter(|start| start.profile.is_none() && start.confined.is_none()) {
+            // What it ran under was read after its end.
+            (start.profile, start.runtime, start.confined) = (under.profile.clone(), under.runtime, under.confined);
+            if under.is_known() {
+                self.not_kept.insert(start.id.clone());
+            }
+        }
         let mut ids = std::mem::take(&mut self.not_kept);
-        ids.extend(self.live.values_mut().filter_map(|run| run.take_changed().then(|| run.id().to_owned())));
+        ids.extend(self.live.values_mut().filter_map(|run| run.take_unkept(&under).then(|| run.id().to_owned())));
         if ids.is_empty() {
             return None;
         }

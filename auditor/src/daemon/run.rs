@@ -15,6 +15,8 @@ use crate::syscall::{Abi, SyscallNr};
 
 /// What is called while a start is younger is its start-up.
 const STARTUP: Duration = Duration::from_secs(60);
+/// A start that makes no calls is kept anew after this time: its hours are evidence too.
+const IDLE: Duration = Duration::from_secs(300);
 /// Digits of a start's id.
 const ID_DIGITS: usize = 32;
 
@@ -27,6 +29,13 @@ pub struct Under {
     pub runtime: Runtime,
     /// Whether a filter is in force; `None` where nobody knows.
     pub confined: Option<bool>,
+}
+
+impl Under {
+    /// Whether it is known.
+    pub const fn is_known(&self) -> bool {
+        self.profile.is_some() || self.confined.is_some()
+    }
 }
 
 /// One start.
@@ -52,8 +61,10 @@ pub struct Run {
     under: Option<Under>,
     /// What an earlier daemon saw of it.
     before: Option<Start>,
-    /// More is known than was kept.
+    /// More calls are known than were kept.
     changed: bool,
+    /// How long it had been counted when it was kept, and what it ran under.
+    kept: Option<(Duration, Under)>,
 }
 
 /// The moment of a reading, by both clocks.
@@ -87,6 +98,7 @@ impl Run {
         Self {
             before: unfinished.remove(&id),
             changed: true,
+            kept: None,
             id,
             since,
             until: since,
@@ -113,9 +125,30 @@ impl Run {
         &self.id
     }
 
-    /// Whether more is known of it than when this was asked last.
-    pub const fn take_changed(&mut self) -> bool {
-        std::mem::replace(&mut self.changed, false)
+    /// Whether more is known of it than when this was asked last. `now` is what it runs under where that is not settled.
+    pub fn take_unkept(&mut self, now: &Under) -> bool {
+        let under = self.under.as_ref().unwrap_or(now);
+        let same = |(at, was): &(Duration, Under)| self.until.saturating_sub(*at) < IDLE && was == under;
+        if !self.changed && self.kept.as_ref().is_some_and(same) {
+            return false;
+        }
+        self.kept = Some((self.until, under.clone()));
+        self.changed = false;
+        true
+    }
+
+    /// What an earlier daemon saw of it. Given back where that is known already.
+    pub fn seen_before(&mut self, start: Start) -> Option<Start> {
+        if self.before.is_some() {
+            return Some(start);
+        }
+        (self.before, self.changed) = (Some(start), true);
+        None
+    }
+
+    /// Forgets what an earlier daemon saw of it, if it is to be.
+    pub fn forget_before(&mut self, is_to_be: impl Fn(&Start) -> bool) {
+        self.before = self.before.take().filter(|before| !is_to_be(before));
     }
 
     /// Calls and events that were lost of it, or may have been.
@@ -142,16 +175,19 @@ impl Run {
 
     /// Takes with which arguments it made its calls.
     pub fn called_with(&mut self, arguments: ByFilter) {
+        self.changed |= self.arguments != arguments;
         self.arguments = arguments;
     }
 
     /// Takes what its slot has lost so far.
     pub const fn lost_in_slot(&mut self, lost: u64) {
+        self.changed |= self.lost_in_slot != lost;
         self.lost_in_slot = lost;
     }
 
     /// Takes what was lost while it ran, and may have been its own.
     pub const fn lost_around(&mut self, calls: u64) {
+        self.changed |= calls > 0;
         self.lost_around += calls;
     }
 
@@ -186,6 +222,7 @@ impl Run {
             runtime,
             confined,
             excluded: false,
+            exclusions: 0,
             calls: calls.collect(),
             arguments: self.arguments.of_workload(confined),
         };

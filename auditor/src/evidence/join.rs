@@ -1,35 +1,80 @@
 //! Putting evidence together that was gathered apart: by hosts, by daemons, or by one daemon at two times.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use super::{Evidence, Start};
+use super::{Evidence, Seen, Start};
 use crate::counters::Counters;
+use crate::profile::Runtime;
+
+/// Profile, runtime, and whether there is a filter.
+type Under = (Option<String>, Runtime, Option<bool>);
 
 impl Start {
-    /// The same start, as somebody else knew it: who looked last knows all that the other knew. Left out by one is left
-    /// out. It does not matter who is asked first, or how often.
+    /// The same start, as somebody else knew it. What is known of a start only grows, so field by field the one who
+    /// knows more is right, and nothing that either has counted is lost: also where one of them did not see the
+    /// beginning. It does not matter who is asked first, or how often.
     #[must_use]
     pub fn join(self, other: Self) -> Self {
-        let excluded = self.excluded || other.excluded;
-        let (mine, others) = (Self { excluded, ..self }, Self { excluded, ..other });
-        let text = |start: &Self| serde_json::to_string(start).unwrap_or_default();
-        match mine.rank().cmp(&others.rank()).then_with(|| text(&mine).cmp(&text(&others))) {
-            Ordering::Less => others,
-            Ordering::Equal | Ordering::Greater => mine,
+        let mut calls = self.calls;
+        for (key, theirs) in other.calls {
+            calls.entry(key).and_modify(|mine| *mine = mine.join(theirs)).or_insert(theirs);
+        }
+        let mut arguments = self.arguments;
+        arguments.join(other.arguments);
+        // They belong together. One that is known comes behind none.
+        let (profile, runtime, confined) =
+            (self.profile, self.runtime, self.confined).max((other.profile, other.runtime, other.confined));
+        let (exclusions, excluded) = (self.exclusions, self.excluded).max((other.exclusions, other.excluded));
+        Self {
+            id: self.id.max(other.id),
+            container: self.container.max(other.container),
+            name: self.name.max(other.name),
+            began: self.began.min(other.began),
+            until: self.until.max(other.until),
+            seconds: self.seconds.max(other.seconds),
+            from_first_call: self.from_first_call && other.from_first_call,
+            lost: self.lost.max(other.lost),
+            profile,
+            runtime,
+            confined,
+            excluded,
+            exclusions,
+            calls,
+            arguments,
         }
     }
 
-    /// Who looked last. What decides between those who looked at the same moment is of no meaning, but always the same.
-    fn rank(&self) -> impl Ord + use<> {
-        let calls = self.calls.values().map(|seen| u128::from(seen.tally.calls + seen.tally.unfiltered_calls));
-        (self.until, self.seconds, calls.sum::<u128>(), self.calls.len())
+    /// What was known of a start, and what the daemon that counts it now says of it: under what it runs, that one knows
+    /// best.
+    #[must_use]
+    pub fn updated_by(self, said: Self) -> Self {
+        let under = self.under_later(&said);
+        self.join(said).with(under)
+    }
+
+    /// Under what it runs: the later word, as far as it goes.
+    fn under_later(&self, later: &Self) -> Under {
+        let runtime = if later.profile.is_some() { later.runtime } else { self.runtime };
+        (later.profile.clone().or_else(|| self.profile.clone()), runtime, later.confined.or(self.confined))
+    }
+
+    fn with(self, (profile, runtime, confined): Under) -> Self {
+        Self { profile, runtime, confined, ..self }
+    }
+
+    /// Leaves it out, or takes it in again.
+    pub const fn exclude(&mut self, excluded: bool) {
+        if self.excluded != excluded {
+            self.excluded = excluded;
+            self.exclusions = self.exclusions.saturating_add(1);
+        }
     }
 
     /// This start, and what was counted of it after a time in which nobody counted. What happened meanwhile is unknown,
     /// so it is no start any more that was counted from its first call to its last.
     #[must_use]
     pub fn continued_by(&self, later: Self) -> Self {
+        let under = self.under_later(&later);
         let mut calls = self.calls.clone();
         for (key, new) in later.calls {
             let Some(seen) = calls.get_mut(&key) else {
@@ -51,10 +96,24 @@ impl Start {
             seconds: self.seconds + later.seconds,
             from_first_call: false,
             lost: self.lost + later.lost,
-            excluded: self.excluded || later.excluded,
+            excluded: self.excluded,
+            exclusions: self.exclusions,
             calls,
             arguments,
             ..later
+        }
+        .with(under)
+    }
+}
+
+impl Seen {
+    /// The same call of the same start, as somebody else knew it.
+    fn join(self, other: Self) -> Self {
+        Self {
+            tally: self.tally.latest(other.tally),
+            startup_calls: self.startup_calls.max(other.startup_calls),
+            first: self.first.min(other.first),
+            last: self.last.max(other.last),
         }
     }
 }

@@ -43,6 +43,17 @@ pub enum Command {
     Line(Vec<String>),
 }
 
+impl Command {
+    /// The compose service, as `project/service`, where it is one.
+    #[must_use]
+    pub fn service(&self) -> Option<&str> {
+        match self {
+            Self::Service(service) => Some(service),
+            Self::Line(_) => None,
+        }
+    }
+}
+
 impl Workload {
     /// Names the workload on the command line and in the store: 24 hex digits of a hash of what it is.
     #[must_use]
@@ -114,6 +125,8 @@ pub struct Start {
     pub confined: Option<bool>,
     /// Left out by the user's wish.
     pub excluded: bool,
+    /// How often that was said and taken back: what was said last holds, whoever hears of it first.
+    pub exclusions: u32,
     /// What it called.
     pub calls: BTreeMap<(Abi, SyscallNr), Seen>,
     /// With which arguments, for the calls of which they are noted.

@@ -78,6 +78,8 @@ pub(super) struct StartRow {
     confined: Option<bool>,
     #[serde(default)]
     excluded: bool,
+    #[serde(default, skip_serializing_if = "is_none_yet")]
+    exclusions: u32,
     calls: Vec<CallRow>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     arguments: Vec<ArgumentRow>,
@@ -135,6 +137,11 @@ const fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_none_yet(number: &u32) -> bool {
+    *number == 0
+}
+
 impl From<Evidence> for EvidenceRow {
     fn from(evidence: Evidence) -> Self {
         let Workload { image, command } = evidence.workload;
@@ -184,6 +191,7 @@ impl From<Start> for StartRow {
             runtime: start.runtime,
             confined: start.confined,
             excluded: start.excluded,
+            exclusions: start.exclusions,
             calls: start.calls.into_iter().map(|((abi, nr), seen)| CallRow::new(abi, nr, &seen)).collect(),
             arguments: start
                 .arguments
@@ -240,6 +248,8 @@ impl TryFrom<StartRow> for Start {
             runtime: row.runtime,
             confined: row.confined,
             excluded: row.excluded,
+            // Earlier versions did not count.
+            exclusions: row.exclusions.max(u32::from(row.excluded)),
             calls,
             arguments,
         })

@@ -256,6 +256,7 @@ impl Counted {
             runtime,
             confined,
             excluded: false,
+            exclusions: 0,
             calls: self.seen.clone(),
             arguments: self.arguments.of_workload(confined),
         })

@@ -111,6 +111,12 @@ fn is_id_prefix(word: &str, id: &str) -> bool {
     word.bytes().all(|byte| byte.is_ascii_hexdigit()) && id.starts_with(&word.to_ascii_lowercase())
 }
 
+/// Whether a word means a compose service: `project/service`, or the service alone.
+#[must_use]
+pub fn is_service(service: Option<&str>, word: &str) -> bool {
+    service.is_some_and(|service| service == word || service.rsplit('/').next() == Some(word))
+}
+
 /// Whether a word means a workload: by its id, by one of its image's names, or by the image's own id.
 #[must_use]
 pub fn is_workload(id: &str, image: &str, names: &[String], word: &str) -> bool {

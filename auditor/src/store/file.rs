@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use redb::{
     Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _, StorageError,
-    Table, TableDefinition, WriteTransaction,
+    Table, TableDefinition, TableError, WriteTransaction,
 };
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
@@ -46,7 +46,8 @@ const RUNNING: TableDefinition<'_, &str, &str> = TableDefinition::new("running")
 pub struct WorkloadRow {
     /// What is run.
     pub image: String,
-    command: Command,
+    /// And with what.
+    pub command: Command,
     /// The image as users name it, sorted.
     pub image_names: Vec<String>,
     /// When a start of it was counted last.
@@ -106,37 +107,56 @@ fn damaged(path: &Path, reason: impl Display) -> StoreError {
 }
 
 impl File {
-    /// Opens the file and looks at all of it once.
+    /// Opens the file; the first time all of it is looked at. Where its tables are there nothing is written, so that it
+    /// can be read also when the disk is full.
     ///
     /// # Errors
     /// When it is damaged, newer, or the disk does not answer.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
+    pub fn open(path: &Path, first: bool) -> Result<Self, StoreError> {
         let wrong = Wrong("opening", path);
         let mut builder = Database::builder();
-        builder.set_check_integrity_on_open(true).set_cache_size(CACHE);
+        builder.set_check_integrity_on_open(first).set_cache_size(CACHE);
         let database = builder.create(path).map_err(|error| wrong.any(error))?;
         let file = Self { path: path.to_owned(), database };
-        file.change(|txn, wrong| {
-            let mut meta = txn.open_table(META).map_err(|error| wrong.any(error))?;
+        if !file.has_tables()? {
+            file.make_tables()?;
+        }
+        Ok(file)
+    }
+
+    /// Whether this is a store of the present schema.
+    fn has_tables(&self) -> Result<bool, StoreError> {
+        self.read(|txn, wrong| {
+            let meta = match txn.open_table(META) {
+                Err(TableError::TableDoesNotExist(_)) => return Ok(false),
+                meta => meta.map_err(|error| wrong.any(error))?,
+            };
             let schema = meta.get("schema").map_err(|error| wrong.storage(error))?.map(|schema| schema.value());
             match schema {
                 Some(SCHEMA) => {}
-                Some(schema) if schema > SCHEMA => {
-                    return Err(StoreError::Newer { path: path.to_owned(), schema });
-                }
-                Some(schema) => return Err(damaged(path, format!("there is no schema {schema}"))),
-                None => {
-                    meta.insert("schema", SCHEMA).map_err(|error| wrong.storage(error))?;
-                }
+                Some(schema) if schema > SCHEMA => return Err(StoreError::Newer { path: self.path.clone(), schema }),
+                Some(schema) => return Err(damaged(&self.path, format!("there is no schema {schema}"))),
+                None => return Ok(false),
             }
-            // Made here, so that those who read find them.
+            // Made together with it, so whoever reads finds them.
+            txn.open_table(WORKLOAD).map_err(|error| wrong.any(error))?;
+            txn.open_table(START).map_err(|error| wrong.any(error))?;
+            txn.open_table(PROFILE).map_err(|error| wrong.any(error))?;
+            txn.open_table(RUNNING).map_err(|error| wrong.any(error))?;
+            Ok(true)
+        })
+    }
+
+    fn make_tables(&self) -> Result<(), StoreError> {
+        self.change(|txn, wrong| {
+            let mut meta = txn.open_table(META).map_err(|error| wrong.any(error))?;
+            meta.insert("schema", SCHEMA).map_err(|error| wrong.storage(error))?;
             txn.open_table(WORKLOAD).map_err(|error| wrong.any(error))?;
             txn.open_table(START).map_err(|error| wrong.any(error))?;
             txn.open_table(PROFILE).map_err(|error| wrong.any(error))?;
             txn.open_table(RUNNING).map_err(|error| wrong.any(error))?;
             Ok(())
-        })?;
-        Ok(file)
+        })
     }
 
     fn read<T>(
@@ -160,11 +180,30 @@ impl File {
         Ok(done)
     }
 
-    /// The starts that went on when the file was last written.
+    /// The starts that went on when an earlier daemon wrote last. Nobody knows what they did since, whether they still go
+    /// on or not: from here on they are not complete.
+    ///
+    /// # Errors
+    /// When it cannot be read, or written; then nothing is.
+    pub fn interrupted(&self) -> Result<Vec<Start>, StoreError> {
+        let unfinished = self.unfinished()?;
+        if unfinished.iter().any(|(_, start)| start.from_first_call) {
+            self.change(|txn, wrong| {
+                let mut tables = Tables::open(txn, wrong, &self.path)?;
+                for (workload, start) in unfinished.iter().filter(|(_, start)| start.from_first_call) {
+                    tables.insert(workload, &Start { from_first_call: false, ..start.clone() })?;
+                }
+                Ok(())
+            })?;
+        }
+        Ok(unfinished.into_iter().map(|(_, start)| Start { from_first_call: false, ..start }).collect())
+    }
+
+    /// The starts that went on when the file was last written, and of which workload they are.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn unfinished(&self) -> Result<Vec<Start>, StoreError> {
+    pub fn unfinished(&self) -> Result<Vec<(String, Start)>, StoreError> {
         self.read(|txn, wrong| {
             let running = txn.open_table(RUNNING).map_err(|error| wrong.any(error))?;
             let starts = txn.open_table(START).map_err(|error| wrong.any(error))?;
@@ -173,15 +212,15 @@ impl File {
                 let (id, workload) = row.map_err(|error| wrong.storage(error))?;
                 let start = starts.get((workload.value(), id.value())).map_err(|error| wrong.storage(error))?;
                 if let Some(start) = start {
-                    unfinished.push(parsed(&self.path, start.value())?);
+                    unfinished.push((workload.value().to_owned(), parsed(&self.path, start.value())?));
                 }
             }
             Ok(unfinished)
         })
     }
 
-    /// Takes over what the daemon has counted. Starts that are known already are replaced; what the user said of them
-    /// stays.
+    /// Takes over what the daemon has counted. What is known of a start already is not lost for it: another daemon may
+    /// have seen what this one did not. Under what it runs this one knows best.
     ///
     /// # Errors
     /// When it cannot be written; then nothing of it is.
@@ -189,7 +228,7 @@ impl File {
         self.change(|txn, wrong| {
             let mut tables = Tables::open(txn, wrong, &self.path)?;
             for saved in &batch.starts {
-                tables.put(saved, |known, start| Start { excluded: known.excluded || start.excluded, ..start })?;
+                tables.put(saved, Start::updated_by)?;
             }
             tables.put_profiles(&batch.profiles)?;
             tables.running(batch)?;
@@ -294,8 +333,9 @@ impl File {
     pub fn exclude(&self, workload: &str, id: &str, excluded: bool) -> Result<(), StoreError> {
         self.change(|txn, wrong| {
             let mut tables = Tables::open(txn, wrong, &self.path)?;
-            let Some(start) = tables.start(workload, id)? else { return Ok(()) };
-            tables.insert(workload, &Start { excluded, ..start })
+            let Some(mut start) = tables.start(workload, id)? else { return Ok(()) };
+            start.exclude(excluded);
+            tables.insert(workload, &start)
         })
     }
 

@@ -24,6 +24,8 @@ pub struct Named {
     pub image: String,
     /// And as users name it.
     pub image_names: Vec<String>,
+    /// The compose service, as `project/service`, where it is one.
+    pub service: Option<String>,
 }
 
 /// What was taken in.
@@ -59,6 +61,7 @@ impl Library {
             id,
             image: row.image,
             image_names: row.image_names,
+            service: row.command.service().map(str::to_owned),
         };
         Ok(rows.into_iter().map(named).collect())
     }
@@ -118,6 +121,7 @@ impl Library {
     /// # Errors
     /// When the store cannot be written; then nothing is forgotten.
     pub fn forget(&self, workloads: &[String], before: Option<Timestamp>) -> Result<Forgotten, StoreError> {
+        self.shared.forget(workloads, before);
         let (workloads, starts) = self.shared.with(|file| file.forget(workloads, before))?;
         Ok(Forgotten { workloads, starts })
     }

@@ -53,24 +53,36 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store in this directory, and makes both where they are not. The second value is the starts that went on
-    /// when the last daemon ended.
+    /// Opens the store in this directory, and makes both where they are not.
     ///
     /// What cannot be read is moved aside, and a line in the log says so. A disk that is full is no error: what is handed
     /// over is kept, and written when that is possible.
     ///
     /// # Errors
     /// When another daemon has it, or the directory cannot be used.
-    pub fn open(directory: &Path) -> Result<(Self, Vec<Start>), StoreError> {
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let (place, lock) = Place::take(directory)?;
         let shared = Arc::new(Shared::new(place));
-        let unfinished = shared.open()?;
+        shared.open()?;
         let writing = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || writing.run())
             .map_err(|source| StoreError::Io { doing: "starting the writer of", path: directory.to_owned(), source })?;
-        Ok((Self { shared, thread, _lock: lock }, unfinished))
+        Ok(Self { shared, thread, _lock: lock })
+    }
+
+    /// The starts that went on when an earlier daemon ended, as it saw them, and not complete any more. Each is told of
+    /// once: at the first call, or where the file could not be taken over yet, when that is done.
+    #[must_use]
+    pub fn take_interrupted(&self) -> Vec<Start> {
+        self.shared.take_interrupted()
+    }
+
+    /// Starts that were given up because too many waited to be written.
+    #[must_use]
+    pub fn given_up(&self) -> u64 {
+        self.shared.given_up()
     }
 
     /// Hands over what has changed. Never waits.

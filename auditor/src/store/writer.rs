@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tracing::{info, warn};
 
 use super::file::File;
@@ -37,6 +38,10 @@ struct State {
     closing: bool,
     trouble: Option<String>,
     given_up: u64,
+    /// Whether the file was taken over from an earlier daemon.
+    taken_over: bool,
+    /// The starts that went on when that one ended, until somebody takes them.
+    interrupted: Vec<Start>,
 }
 
 impl State {
@@ -75,45 +80,62 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens the file for the first time. Returns the starts that went on when it was last written.
+    /// Opens the file for the first time. A disk that is full is no error.
     ///
     /// # Errors
     /// What does not pass by itself.
-    pub fn open(&self) -> Result<Vec<Start>, StoreError> {
-        match self.reopen() {
-            Ok(unfinished) => Ok(unfinished),
+    pub fn open(&self) -> Result<(), StoreError> {
+        match self.reopen(true).and_then(|()| self.take_over()) {
             Err(error) if error.may_pass() => {
                 self.in_trouble(&error);
-                Ok(Vec::new())
+                Ok(())
             }
-            Err(error) => Err(error),
+            other => other,
         }
     }
 
-    fn reopen(&self) -> Result<Vec<Start>, StoreError> {
+    /// The starts that went on when an earlier daemon ended, once they are known; each is told of once.
+    pub fn take_interrupted(&self) -> Vec<Start> {
+        std::mem::take(&mut self.state().interrupted)
+    }
+
+    /// Takes the file over from an earlier daemon, before anything is written to it: once.
+    fn take_over(&self) -> Result<(), StoreError> {
+        if self.state().taken_over {
+            return Ok(());
+        }
+        let interrupted = self.with(File::interrupted)?;
+        let mut state = self.state();
+        state.taken_over = true;
+        state.interrupted.extend(interrupted);
+        Ok(())
+    }
+
+    fn reopen(&self, first: bool) -> Result<(), StoreError> {
         let mut held = self.file.write().unwrap_or_else(PoisonError::into_inner);
         // What is open is closed first: the file has one user.
         *held = None;
-        let (file, unfinished) = match self.attempt() {
+        let file = match self.attempt(first) {
             Err(error) if error.is_lasting() => {
                 let kind = if matches!(error, StoreError::Newer { .. }) { "newer" } else { "corrupt" };
                 let aside = self.place.move_aside(kind)?;
                 warn!("{error}; it was moved to {}, and the store begins anew", aside.display());
-                self.attempt()?
+                self.attempt(first)?
             }
             other => other?,
         };
         *held = Some(file);
-        Ok(unfinished)
+        Ok(())
     }
 
-    fn attempt(&self) -> Result<(File, Vec<Start>), StoreError> {
+    fn attempt(&self, first: bool) -> Result<File, StoreError> {
         self.place.touch()?;
         let path = self.place.file();
         let open = || {
-            let file = File::open(&path)?;
-            let unfinished = file.unfinished()?;
-            Ok((file, unfinished))
+            let file = File::open(&path, first)?;
+            // Whatever cannot be read shows here, and not when it is too late to move the file aside.
+            file.unfinished()?;
+            Ok(file)
         };
         guarded(&path, open)
     }
@@ -151,6 +173,17 @@ impl Shared {
     pub fn close(&self) {
         self.state().closing = true;
         self.changed.notify_all();
+    }
+
+    /// Starts that were given up, for too many waited to be written.
+    pub fn given_up(&self) -> u64 {
+        self.state().given_up
+    }
+
+    /// Starts that wait to be written and are to be forgotten.
+    pub fn forget(&self, workloads: &[String], before: Option<Timestamp>) {
+        let is_old = |saved: &Saved| before.is_none_or(|before| saved.start.until < before);
+        self.state().waiting.retain(|_, saved| !is_old(saved) || !workloads.contains(&saved.workload.id()));
     }
 
     pub fn trouble(&self) -> Option<String> {
@@ -213,13 +246,13 @@ impl Shared {
     fn write(&self, batch: &Batch) -> Result<(), StoreError> {
         let closed = self.file.read().unwrap_or_else(PoisonError::into_inner).is_none();
         if closed {
-            self.reopen()?;
+            self.reopen(false)?;
         }
-        let written = self.with(|file| file.write(batch));
+        let written = self.take_over().and_then(|()| self.with(|file| file.write(batch)));
         if written.is_err() {
             // After an error the file is not to be used before it was opened again: it is then as it was after the last
-            // commit.
-            *self.file.write().unwrap_or_else(PoisonError::into_inner) = None;
+            // commit, and those who ask can go on reading it. Where that fails too it is tried again with the next write.
+            drop(self.reopen(false));
         }
         written
     }

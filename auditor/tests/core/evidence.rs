@@ -34,6 +34,7 @@ pub fn start(number: i64, counters: &Counters) -> Start {
         runtime: Runtime::Runc,
         confined: Some(true),
         excluded: false,
+        exclusions: 0,
         calls: counters.tallies.iter().map(|(key, tally)| (*key, seen(tally))).collect(),
         arguments: Arguments::default(),
     }
@@ -68,7 +69,8 @@ fn any_start() -> impl Strategy<Value = Start> {
                 entry.seen.insert(value, count);
                 entry.overflowed = count;
             }
-            Start { from_first_call, excluded, lost, arguments, ..start(number, &counters) }
+            let exclusions = u32::from(excluded);
+            Start { from_first_call, excluded, exclusions, lost, arguments, ..start(number, &counters) }
         },
     )
 }
@@ -214,6 +216,30 @@ proptest! {
         prop_assert_eq!(&nested, &all);
         let ids: std::collections::BTreeSet<&str> = all.starts.iter().map(|start| start.id.as_str()).collect();
         prop_assert_eq!(ids.len(), all.starts.len());
+    }
+
+    #[test]
+    fn joining_loses_nothing_that_either_has_counted(a in any_start(), b in any_start()) {
+        let b = Start { id: a.id.clone(), began: a.began, ..b };
+        let joined = a.clone().join(b.clone());
+        for one in [&a, &b] {
+            for (key, seen) in &one.calls {
+                let found = joined.calls[key];
+                prop_assert!(found.tally.calls >= seen.tally.calls && found.tally.denials.errno >= seen.tally.denials.errno);
+                prop_assert!(found.first <= seen.first && found.last >= seen.last);
+            }
+            for (key, values) in &one.arguments.calls {
+                let found = &joined.arguments.calls[key];
+                prop_assert!(values.seen.iter().all(|(value, count)| found.seen[value] >= *count));
+                prop_assert!(found.overflowed >= values.overflowed);
+            }
+            prop_assert!(joined.lost >= one.lost && (one.from_first_call || !joined.from_first_call));
+            prop_assert!(joined.seconds >= one.seconds && joined.until >= one.until);
+        }
+        // Who counts it now knows best under what that is; of the rest nothing is lost either.
+        let updated = a.clone().updated_by(Start { profile: None, confined: Some(false), ..b });
+        prop_assert_eq!((&updated.profile, updated.confined), (&a.profile, Some(false)));
+        prop_assert_eq!((&updated.calls, &updated.arguments), (&joined.calls, &joined.arguments));
     }
 
     #[test]

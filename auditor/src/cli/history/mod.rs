@@ -81,9 +81,8 @@ fn workloads(global: &Global) -> Result<Vec<WorkloadView>, Error> {
 fn named(global: &Global, word: &str) -> Result<Vec<WorkloadView>, Error> {
     let mut all = workloads(global)?;
     all.retain(|view| {
-        let service = view.service.as_deref();
-        let is_service = service.is_some_and(|service| service == word || service.rsplit('/').next() == Some(word));
-        is_service || resolve::is_workload(&view.id, &view.image_id, &view.images, word)
+        resolve::is_service(view.service.as_deref(), word)
+            || resolve::is_workload(&view.id, &view.image_id, &view.images, word)
     });
     if all.is_empty() { Err(Error::NoSuchWorkload(word.to_owned())) } else { Ok(all) }
 }

@@ -62,6 +62,18 @@ impl Arguments {
             mine.overflowed += values.overflowed;
         }
     }
+
+    /// The same calls as somebody else knew them: counts only grow, so the larger one is the later one.
+    pub fn join(&mut self, other: Self) {
+        for (key, values) in other.calls {
+            let mine = self.calls.entry(key).or_default();
+            for (value, count) in values.seen {
+                let known = mine.seen.entry(value).or_default();
+                *known = count.max(*known);
+            }
+            mine.overflowed = mine.overflowed.max(values.overflowed);
+        }
+    }
 }
 
 #[cfg(test)]
