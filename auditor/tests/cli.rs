@@ -467,7 +467,7 @@ fn evidence_in_files_is_taken_of_one_profile() {
     let start = |profile: &Profile, name: &str| {
         let at = jiff::Timestamp::UNIX_EPOCH;
         let tally = Tally { calls: 3, ..Tally::default() };
-        let seen = Seen { tally, startup_calls: 3, first: at, last: at };
+        let seen = Seen { tally, startup_calls: Some(3), first: at, last: at };
         let key = |name| (Abi::NATIVE, syscall::number(Abi::NATIVE, name).unwrap());
         Start {
             id: name.repeat(4),
@@ -482,6 +482,8 @@ fn evidence_in_files_is_taken_of_one_profile() {
             runtime: Runtime::default(),
             confined: Some(true),
             excluded: false,
+            exclusions: 0,
+            summary: false,
             calls: [(key("execve"), seen), (key(name), seen)].into(),
             arguments: Arguments::default(),
         }

@@ -7,9 +7,12 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use auditor::control::{self, ClientError, FailureKind, FollowItem, Request, Response, Source};
+use auditor::control::{self, ClientError, FailureKind, FollowItem, Query, Request, Response, Source};
+use auditor::evidence::{Command, Start, Workload};
+use auditor::store::{Batch, Saved, Store};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -30,6 +33,70 @@ fn daemon() -> Daemon {
     runtime.spawn(control::serve(listener, source));
     drop(inside);
     Daemon { path, _directory: directory, _runtime: runtime }
+}
+
+/// A daemon's main loop that knows no container.
+fn no_containers() -> Source {
+    let (source, mut queries) = Source::new(64, PATIENCE);
+    tokio::spawn(async move {
+        while let Some(query) = queries.recv().await {
+            match query {
+                Query::Snapshot { reply } => drop(reply.send(Arc::default())),
+                Query::Evidence { reply } => drop(reply.send(Vec::new())),
+                Query::Forget { reply, .. } => drop(reply.send(())),
+                other => panic!("not asked for: {other:?}"),
+            }
+        }
+    });
+    source
+}
+
+/// A daemon whose store has these workloads of one image, a start of each, and no containers.
+fn daemon_that_remembers(commands: &[Command]) -> (Daemon, Store) {
+    let runtime = fixture::Background::start();
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(&directory.path().join("state")).unwrap();
+    let starts = commands.iter().zip(["ab", "cd", "ef"]).map(|(command, id)| {
+        let mut evidence = fixture::material(&[id.repeat(32)]).evidence;
+        Saved {
+            workload: Workload { command: command.clone(), ..evidence.workload },
+            image_names: vec!["shop:1".to_owned()],
+            start: Start { profile: None, confined: Some(false), ..evidence.starts.remove(0) },
+        }
+    });
+    store.save(Batch { starts: starts.collect(), ..Batch::default() });
+    assert!(store.settle(PATIENCE));
+    let path = directory.path().join("auditor.sock");
+    let inside = runtime.enter();
+    let listener = control::bind(&path, None).unwrap();
+    let source = no_containers().with_library(Some(store.library()));
+    runtime.spawn(control::serve(listener, source));
+    drop(inside);
+    (Daemon { path, _directory: directory, _runtime: runtime }, store)
+}
+
+#[test]
+fn a_service_and_an_image_are_known_when_no_container_is() {
+    let service = |name: &str| Command::Service(name.to_owned());
+    let (daemon, store) = daemon_that_remembers(&[service("shop/web"), service("shop/job"), service("blog/web")]);
+    let material = |word: &str| {
+        let request = Request::Suggest { container: word.to_owned(), profile: None };
+        match control::call(&daemon.path, &request, PATIENCE).unwrap() {
+            Response::Material(material) => (material.evidence.starts.len(), material.others.len()),
+            other => panic!("not material: {other:?}"),
+        }
+    };
+    assert_eq!(material("shop/web"), (1, 0));
+    assert_eq!(material("job"), (1, 0));
+    // What else is meant is said.
+    assert_eq!(material("web"), (2, 1));
+    assert_eq!(material("shop:1"), (3, 2));
+    let forget = Request::Forget { workloads: None, before: None };
+    let Response::Forgotten { workloads, starts } = control::call(&daemon.path, &forget, PATIENCE).unwrap() else {
+        panic!("not forgotten")
+    };
+    assert_eq!((workloads, starts), (3, 3));
+    assert!(store.close(PATIENCE));
 }
 
 fn refused(daemon: &Daemon, request: &Request) -> (FailureKind, String) {

@@ -149,6 +149,87 @@ fn a_start_goes_on_when_the_daemon_is_started_anew_and_is_not_complete_then() ->
 }
 
 #[test]
+fn a_start_that_ends_while_no_daemon_runs_is_not_complete_and_keeps_its_arguments() -> Result<()> {
+    let engine = engine()?;
+    let mut auditor = Auditor::start(&engine.host(), &[])?;
+    let work = "while sleep 0.2; do mkdir -p /tmp/x; done";
+    engine.client(["run", "--detach", "--name", "long", BUSYBOX, "sh", "-c", work])?;
+    ensure!(starts(&auditor, 1)?[0]["complete"] == true);
+    // What runs is written every ten seconds.
+    std::thread::sleep(Duration::from_secs(13));
+    auditor.process().signal(Signal::SIGKILL)?;
+    engine.client(["rm", "--force", "long"])?;
+    auditor.process_mut().restart()?;
+    ready(&auditor)?;
+    let found = starts(&auditor, 1)?;
+    ensure!(found[0]["complete"] == false && found[0]["lost"] == 0, "{found:?}");
+    let refused = auditor.output(&["suggest", BUSYBOX])?;
+    ensure!(refused.status.code() == Some(1), "{refused:?}");
+    let (_, notes) = auditor.run(&["suggest", BUSYBOX, "--args", "--allow-incomplete"])?;
+    ensure!(notes.contains("what was not seen to be asked of"), "{notes}");
+    ensure!(!notes.contains("not noted"), "{notes}");
+    Ok(())
+}
+
+#[test]
+fn what_is_forgotten_stays_forgotten_while_its_containers_are_still_known() -> Result<()> {
+    let engine = engine()?;
+    let auditor = Auditor::start(&engine.host(), &[])?;
+    run(&engine, "one", "mkdir /tmp/x")?;
+    starts(&auditor, 1)?;
+    auditor.run(&["history", "forget", BUSYBOX])?;
+    ensure!(history(&auditor, &[])?.is_empty(), "{:?}", history(&auditor, &[])?);
+    // Leaving out another start stores what is known of all.
+    run(&engine, "two", "mkdir /tmp/x")?;
+    let found = starts(&auditor, 1)?;
+    let id = found[0]["id"].as_str().context("no id")?;
+    auditor.run(&["history", "exclude", id])?;
+    ensure!(starts(&auditor, 1)?[0]["excluded"] == true);
+    Ok(())
+}
+
+#[test]
+fn a_disk_that_fills_up_keeps_nobody_from_reading() -> Result<()> {
+    let engine = engine()?;
+    let dir = tempfile::tempdir()?;
+    let (state, fill) = (dir.path().join("state"), dir.path().join("fill"));
+    fs::create_dir(&state)?;
+    // Full once the file `fill` is there.
+    let script = format!(
+        "mount -t tmpfs -o size=4m none {0} && {{ while [ ! -e {1} ]; do sleep 0.1; done; \
+         cat /dev/zero > {0}/fill 2>/dev/null; echo full > {1}; }} & \
+         while ! grep -q {0} /proc/self/mounts; do sleep 0.1; done; exec \"$@\"",
+        state.display(),
+        fill.display()
+    );
+    let wrapper = ["unshare", "--mount", "--propagation=private", "sh", "-c", &script, "sh"];
+    let flag = format!("--state-dir={}", state.display());
+    let auditor = Auditor::start_behind(&wrapper, &engine.host(), &[&flag])?;
+    run(&engine, "one", "mkdir /tmp/x")?;
+    starts(&auditor, 1)?;
+    // It is stored, and its container is not known any more.
+    std::thread::sleep(Duration::from_secs(3));
+    engine.client(["rm", "one"])?;
+    fs::write(&fill, "")?;
+    wait_for("a full disk", Duration::from_secs(20), || Ok((fs::read(&fill)? == b"full\n").then_some(())))?;
+    // Arguments enough for a file that has to grow.
+    for number in 0..12 {
+        run(&engine, &format!("more{number}"), "ln -s a /tmp/y")?;
+    }
+    wait_for("auditor_evidence_stored 0", Duration::from_secs(30), || {
+        Ok(auditor.metrics()?.contains("auditor_evidence_stored 0").then_some(()))
+    })
+    .with_context(|| auditor.log())?;
+    for _ in 0..30 {
+        let found = history(&auditor, &[BUSYBOX])?;
+        ensure!(found.len() == 13, "{} starts", found.len());
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    ensure!(names(&auditor.suggest(BUSYBOX)?.0)?.iter().any(|name| name == "symlink"));
+    Ok(())
+}
+
+#[test]
 fn a_full_disk_stops_no_counting_and_is_said_once() -> Result<()> {
     let engine = engine()?;
     let dir = tempfile::tempdir()?;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::control::{Failure, FailureKind, Live, Source};
-use crate::evidence::{Evidence, Start};
+use crate::evidence::{Evidence, Start, Workload};
 use crate::profile::oci::parse_seccomp;
 use crate::profile::{Profile, Runtime};
 use crate::report::history::WorkloadView;
@@ -32,7 +32,8 @@ fn by_workload(live: Vec<Live>) -> ByWorkload {
 }
 
 fn without_starts(evidence: &Evidence) -> Evidence {
-    Evidence { starts: Vec::new(), image_names: Vec::new(), ..evidence.clone() }
+    let Evidence { workload, .. } = evidence;
+    Evidence { workload: workload.clone(), starts: Vec::new(), image_names: Vec::new() }
 }
 
 fn both(stored: Option<Evidence>, live: Option<Evidence>) -> Option<Evidence> {
@@ -57,7 +58,12 @@ pub(super) async fn list(source: &Source) -> Result<Vec<WorkloadView>, Failure> 
             for named in library.workloads()? {
                 let (live, running) = live.remove(&named.id).map_or((None, 0), |(live, running)| (Some(live), running));
                 let evidence = both(library.evidence(&named.id)?, live);
-                all.extend(evidence.map(|evidence| WorkloadView::of(&evidence, running)));
+                all.extend(
+                    evidence.map(|evidence| WorkloadView {
+                        left_out: named.left_out,
+                        ..WorkloadView::of(&evidence, running)
+                    }),
+                );
             }
             all.extend(views(live));
             Ok(all)
@@ -247,32 +253,51 @@ const fn is_known(start: &Start) -> bool {
     start.profile.is_some() || matches!(start.confined, Some(false))
 }
 
+/// What was seen under one profile and runtime.
+struct Group {
+    evidence: Evidence,
+    /// Of which workloads it is.
+    workloads: BTreeSet<Workload>,
+    /// Whether any of it runs now.
+    runs: bool,
+}
+
+impl Group {
+    fn of(evidence: &Evidence) -> Self {
+        Self { evidence: without_starts(evidence), workloads: BTreeSet::new(), runs: false }
+    }
+}
+
 /// The evidence of several workloads or containers, as far as it is of one profile and runtime.
 fn one_group(
     found: Vec<(Evidence, bool)>,
     profiles: &BTreeMap<String, Profile>,
     wanted: Option<&str>,
 ) -> Result<Material, Failure> {
-    let mut groups: BTreeMap<(Option<String>, Runtime), (Evidence, bool)> = BTreeMap::new();
-    for (evidence, runs) in found {
-        for start in evidence.starts.iter().filter(|start| is_known(start)) {
-            let key = (start.profile.clone(), start.runtime);
-            let (group, any_runs) = groups.entry(key).or_insert_with(|| (without_starts(&evidence), false));
-            group.join(Evidence { starts: vec![start.clone()], ..evidence.clone() });
-            *any_runs |= runs;
+    let mut groups: BTreeMap<(Option<String>, Runtime), Group> = BTreeMap::new();
+    for (mut evidence, runs) in found {
+        let mut starts: BTreeMap<(Option<String>, Runtime), Vec<Start>> = BTreeMap::new();
+        for start in std::mem::take(&mut evidence.starts).into_iter().filter(is_known) {
+            starts.entry((start.profile.clone(), start.runtime)).or_default().push(start);
+        }
+        for (key, starts) in starts {
+            let group = groups.entry(key).or_insert_with(|| Group::of(&evidence));
+            group.evidence.join(Evidence { starts, ..evidence.clone() });
+            group.workloads.insert(evidence.workload.clone());
+            group.runs |= runs;
         }
     }
     if let Some(prefix) = wanted {
         groups.retain(|(sha256, _), _| sha256.as_ref().is_some_and(|sha256| sha256.starts_with(prefix)));
     }
     // What runs now is what is meant, where all of it runs the same way.
-    if groups.values().filter(|(_, runs)| *runs).count() == 1 {
-        groups.retain(|_, (_, runs)| *runs);
+    if groups.values().filter(|group| group.runs).count() == 1 {
+        groups.retain(|_, group| group.runs);
     }
-    let candidates: Vec<String> = groups.iter().map(|(key, (evidence, _))| candidate(key, evidence)).collect();
+    let candidates: Vec<String> = groups.iter().map(|(key, group)| candidate(key, &group.evidence)).collect();
     let mut groups = groups.into_iter();
     match (groups.next(), groups.next()) {
-        (Some(((sha256, runtime), (evidence, _))), None) => {
+        (Some(((sha256, runtime), Group { evidence, workloads, .. })), None) => {
             let profile = sha256.map(|sha256| {
                 profiles.get(&sha256).cloned().ok_or_else(|| {
                     let text =
@@ -280,7 +305,8 @@ fn one_group(
                     Failure::new(FailureKind::NoProfile, text)
                 })
             });
-            Ok(Material { evidence, profile: profile.transpose()?, runtime, host: Abi::NATIVE })
+            let others = workloads.into_iter().filter(|workload| *workload != evidence.workload).collect();
+            Ok(Material { evidence, profile: profile.transpose()?, runtime, host: Abi::NATIVE, others })
         }
         (None, _) => Err(Failure::new(
             FailureKind::NoProfile,

@@ -165,5 +165,6 @@ pub fn material(ledger: &Ledger, containers: &[String]) -> Result<Material, Fail
         profile: active.map(|active| active.profile.clone()),
         runtime: first.runtime,
         host: Abi::NATIVE,
+        others: Vec::new(),
     })
 }

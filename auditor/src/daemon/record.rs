@@ -22,8 +22,9 @@ use crate::profile::Runtime;
 use crate::report::view::{ContainerView, EffectiveMode, ProfileKind, ProfileView, SyscallView, WindowView};
 use crate::syscall::{Abi, SyscallNr};
 
-/// Starts that are kept apart for one container, beside those that alone made some call.
+/// Starts that are kept of one container, and how many summaries with them.
 const STARTS_KEPT: usize = 32;
+const STARTS_AND_SUMMARIES: usize = 512;
 
 /// One container.
 #[derive(Debug)]
@@ -174,7 +175,7 @@ impl Record {
             let start = run.start(self.id, self.name(), || self.under(engine));
             self.not_kept.insert(start.id.clone());
             self.ended.push(start);
-            evidence::keep(&mut self.ended, STARTS_KEPT);
+            evidence::keep(&mut self.ended, STARTS_KEPT, STARTS_AND_SUMMARIES);
         }
         if self.live.is_empty() {
             self.enforced.ended();
@@ -511,6 +512,112 @@ mod tests {
         assert_eq!((start.seconds, start.from_first_call, window.complete), (30, false, false));
     }
 
+    /// An engine's word on what it runs.
+    fn told(record: &mut Record) {
+        let container = Container {
+            id: id(),
+            name: Some("shell".to_owned()),
+            image: Some("busybox".to_owned()),
+            image_id: Some("sha256:1a".to_owned()),
+            service: None,
+            compose_service: None,
+            command: Some(vec!["sh".to_owned()]),
+            state: None,
+            pid: None,
+            started_at: None,
+            privileged: None,
+            security_opt: None,
+            cgroup_parent: None,
+            runtime: None,
+            auto_remove: None,
+        };
+        record.container = Some(container);
+    }
+
+    /// The starts that are to be stored now.
+    fn unkept(record: &mut Record) -> Vec<Start> {
+        record.take_unkept(None).map(|evidence| evidence.starts).unwrap_or_default()
+    }
+
+    #[test]
+    fn what_is_forgotten_is_not_stored_again_from_what_is_still_known() {
+        let mut record = Record::new(id());
+        told(&mut record);
+        for (slot, second) in [(0, 11), (1, 21)] {
+            let slot = taken(&mut record, slot, true);
+            record.counted(slot, counters(5), 0, at(second));
+            record.slot_released(slot, None);
+        }
+        record.ended[0].until = at(11).wall;
+        record.forget(Some(at(15).wall));
+        assert_eq!(record.evidence(None).starts.len(), 1);
+        record.forget(None);
+        assert!(record.evidence(None).starts.is_empty() && unkept(&mut record).is_empty());
+        // What goes on is kept again, and only what was counted since the daemon knows it.
+        let slot = taken(&mut record, 2, true);
+        record.counted(slot, counters(5), 0, at(31));
+        let before = record.evidence(None).starts.remove(0);
+        assert_eq!(record.seen_before(before.clone()), None);
+        assert_eq!(record.evidence(None).counters(), counters(10));
+        record.forget(None);
+        assert_eq!(record.evidence(None).counters(), counters(5));
+        let other = Start { id: "other".to_owned(), ..before };
+        assert_eq!(record.seen_before(other.clone()), Some(other));
+    }
+
+    #[test]
+    fn what_changed_is_stored_calls_arguments_losses_hours_and_profile() {
+        let mut record = Record::new(id());
+        told(&mut record);
+        let slot = taken(&mut record, 0, true);
+        record.counted(slot, counters(1), 0, at(2));
+        assert_eq!(unkept(&mut record).len(), 1);
+        record.counted(slot, counters(1), 0, at(4));
+        assert!(unkept(&mut record).is_empty(), "nothing has changed");
+        let mut arguments = ByFilter::default();
+        arguments.filtered.calls.entry((Abi::NATIVE, SyscallNr(9))).or_default().seen.insert([1, 2], 3);
+        record.called_with(slot, arguments.clone());
+        assert_eq!(unkept(&mut record)[0].arguments, arguments.filtered);
+        record.called_with(slot, arguments);
+        assert!(unkept(&mut record).is_empty(), "the arguments are the same");
+        record.counted(slot, counters(1), 1, at(6));
+        assert_eq!(unkept(&mut record)[0].lost, 1);
+        record.counted(slot, counters(1), 1, at(400));
+        assert_eq!(unkept(&mut record)[0].seconds, 399);
+        record.runtime = Runtime::Crun;
+        assert_eq!(unkept(&mut record)[0].runtime, Runtime::Crun);
+        assert!(unkept(&mut record).is_empty());
+    }
+
+    #[test]
+    fn starts_of_a_container_that_nobody_told_of_are_counted_as_lost() {
+        let mut record = Record::new(id());
+        let slot = taken(&mut record, 0, true);
+        record.counted(slot, counters(1), 0, at(2));
+        record.slot_released(slot, None);
+        assert_eq!(record.starts_of_no_workload(), 1);
+        told(&mut record);
+        assert_eq!(record.starts_of_no_workload(), 0);
+    }
+
+    #[test]
+    fn a_start_up_that_another_daemon_saw_in_part_is_unknown() {
+        for (second, known) in [(30, None), (70, Some(5))] {
+            let mut first = Record::new(id());
+            let slot = taken(&mut first, 0, true);
+            first.counted(slot, counters(5), 0, at(30));
+            first.counted(slot, counters(5), 0, at(second));
+            let mut unfinished =
+                first.evidence(None).starts.into_iter().map(|start| (start.id.clone(), start)).collect();
+            let mut later = Record::new(id());
+            let owner = owner(0, false);
+            later.slot_taken(SlotNr(7), &owner, None, || Run::new(id(), &owner, "boot", &mut unfinished));
+            later.counted(SlotNr(7), counters(2), 0, at(99));
+            let seen = later.evidence(None).starts[0].calls[&(Abi::NATIVE, SyscallNr(39))];
+            assert_eq!((seen.tally.calls, seen.startup_calls), (7, known));
+        }
+    }
+
     #[test]
     fn a_loss_while_it_ran_makes_its_record_incomplete() {
         let mut record = Record::new(id());
@@ -535,7 +642,7 @@ mod tests {
         }
         let start = &record.evidence(None).starts[0];
         let seen = start.calls[&(Abi::NATIVE, SyscallNr(39))];
-        assert_eq!((seen.tally.calls, seen.startup_calls, start.seconds), (9, 5, 61));
+        assert_eq!((seen.tally.calls, seen.startup_calls, start.seconds), (9, Some(5), 61));
     }
 
     #[test]

@@ -8,13 +8,13 @@ use sha2::{Digest as _, Sha256};
 
 use crate::container::{CgroupId, ContainerId};
 use crate::counters::{Counters, Tally};
-use crate::evidence::{ByFilter, Seen, Start};
+use crate::evidence::{self, ByFilter, Seen, Start, of_program};
 use crate::kernel::SlotOwner;
 use crate::profile::Runtime;
 use crate::syscall::{Abi, SyscallNr};
 
 /// What is called while a start is younger is its start-up.
-const STARTUP: Duration = Duration::from_secs(60);
+const STARTUP: Duration = Duration::from_secs(evidence::STARTUP);
 /// A start that makes no calls is kept anew after this time: its hours are evidence too.
 const IDLE: Duration = Duration::from_secs(300);
 /// Digits of a start's id.
@@ -51,8 +51,8 @@ pub struct Run {
     from_first_call: bool,
     counters: Counters,
     arguments: ByFilter,
-    /// Calls up to the last reading of the first minute.
-    startup: BTreeMap<(Abi, SyscallNr), u64>,
+    /// The counters at the last reading of the first minute, where there was one and they were read from the first call on.
+    startup: Option<Counters>,
     times: BTreeMap<(Abi, SyscallNr), (Timestamp, Timestamp)>,
     /// What was lost in its slot, and what was lost nobody knows where while it ran.
     lost_in_slot: u64,
@@ -107,7 +107,7 @@ impl Run {
             from_first_call: owner.from_first_call,
             counters: Counters::default(),
             arguments: ByFilter::default(),
-            startup: BTreeMap::new(),
+            startup: None,
             times: BTreeMap::new(),
             lost_in_slot: 0,
             lost_around: 0,
@@ -165,8 +165,7 @@ impl Run {
             }
         }
         if self.from_first_call && now.boot.saturating_sub(self.since) < STARTUP {
-            let of_program = |tally: &Tally| tally.calls.saturating_sub(tally.runtime_calls);
-            self.startup = counters.tallies.iter().map(|(key, tally)| (*key, of_program(tally))).collect();
+            self.startup = Some(counters.clone());
         }
         self.counters = counters;
         self.until = self.until.max(now.boot);
@@ -203,7 +202,8 @@ impl Run {
         let Under { profile, runtime, confined } = self.under.clone().unwrap_or_else(under);
         let calls = self.counters.tallies.iter().map(|(key, tally)| {
             let (first, last) = self.times.get(key).copied().unwrap_or((self.last_read, self.last_read));
-            let startup_calls = self.startup.get(key).copied().unwrap_or(0);
+            let startup = self.startup.as_ref().map(|startup| startup.tallies.get(key).copied().unwrap_or_default());
+            let startup_calls = startup.map(|tally| of_program(&tally, confined));
             // A program that puts a filter on itself in a container without one is no runtime.
             let runtime_calls = if confined == Some(false) { 0 } else { tally.runtime_calls };
             (*key, Seen { tally: Tally { runtime_calls, ..*tally }, startup_calls, first, last })
@@ -225,6 +225,7 @@ impl Run {
             exclusions: 0,
             calls: calls.collect(),
             arguments: self.arguments.of_workload(confined),
+            summary: false,
         };
         match &self.before {
             Some(before) => before.continued_by(start),

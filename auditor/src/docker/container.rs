@@ -4,18 +4,11 @@ use std::collections::HashMap;
 
 use bollard::models::{ContainerInspectResponse, ContainerSummary};
 use jiff::Timestamp;
-use sha2::{Digest as _, Sha256};
 
 use super::event::Hint;
 use crate::container::ContainerId;
-
-/// Bytes kept of a text somebody outside chose (names, images, labels). Docker's own limit for a name is lower.
-const TEXT_LIMIT: usize = 256;
-
-/// Bytes and words kept of a command line; one that has more is cut to these many words.
-const COMMAND_LIMIT: usize = 2_048;
-const COMMAND_WORDS: usize = 64;
-const COMMAND_WORDS_SHOWN: usize = 8;
+pub(super) use crate::evidence::capped;
+use crate::evidence::short_line;
 
 /// The label that Docker Compose puts its service's name in.
 const SERVICE_LABEL: &str = "com.docker.compose.service";
@@ -138,7 +131,7 @@ impl Container {
             command: answer
                 .path
                 .filter(|path| !path.is_empty())
-                .map(|path| command_line(std::iter::once(path).chain(answer.args.unwrap_or_default()).collect())),
+                .map(|path| short_line(std::iter::once(path).chain(answer.args.unwrap_or_default()).collect())),
             name: answer.name.as_deref().and_then(|name| said(name.trim_start_matches('/'))),
             image: config.image.as_deref().and_then(said),
             image_id: answer.image.as_deref().and_then(said),
@@ -186,35 +179,9 @@ fn compose_service(labels: &HashMap<String, String>) -> Option<String> {
     Some(format!("{}/{}", label(PROJECT_LABEL)?, label(SERVICE_LABEL)?))
 }
 
-/// A command line with a limit: what is cut away is still told from other command lines by its hash.
-fn command_line(words: Vec<String>) -> Vec<String> {
-    if words.iter().map(String::len).sum::<usize>() <= COMMAND_LIMIT && words.len() <= COMMAND_WORDS {
-        return words;
-    }
-    let mut hash = Sha256::new();
-    for word in &words {
-        hash.update(word.len().to_le_bytes());
-        hash.update(word);
-    }
-    let digest: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut short: Vec<String> = words.iter().take(COMMAND_WORDS_SHOWN).map(|word| capped(word)).collect();
-    short.push(format!("... (sha256 {digest})"));
-    short
-}
-
 /// A text with a limit; the empty one says nothing.
 fn said(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| capped(text))
-}
-
-/// At most 256 bytes of a text, cut between characters and marked where it was cut.
-pub(super) fn capped(text: &str) -> String {
-    if text.len() <= TEXT_LIMIT {
-        return text.to_owned();
-    }
-    let mark = "...";
-    let end = (0..=TEXT_LIMIT - mark.len()).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    format!("{}{mark}", &text[..end])
 }
 
 #[cfg(test)]
@@ -294,22 +261,5 @@ mod tests {
         assert_eq!(container.security_opt, None);
         let nameless = serde_json::json!({"Id": "short"});
         assert_eq!(Container::from_summary(serde_json::from_value(nameless).unwrap()), None);
-    }
-
-    #[test]
-    fn a_long_command_line_is_cut_and_still_told_from_others() {
-        let words =
-            |last: &str| command_line(vec!["sh".to_owned(), "-c".to_owned(), "x".repeat(5_000), last.to_owned()]);
-        assert_eq!(words("a"), words("a"));
-        assert_ne!(words("a"), words("b"));
-        assert!(words("a").iter().map(String::len).sum::<usize>() < 1_000);
-        assert!(command_line(vec![String::new(); 10_000]).len() < 20);
-    }
-
-    #[test]
-    fn texts_from_outside_are_capped_between_characters() {
-        assert_eq!(capped("short"), "short");
-        let long = capped(&"é".repeat(5_000));
-        assert!(long.len() <= TEXT_LIMIT && long.ends_with("é..."), "{long}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Evidence, Seen, Start};
+use super::{Evidence, STARTUP, Seen, Start};
 use crate::counters::Counters;
 use crate::profile::Runtime;
 
@@ -41,6 +41,7 @@ impl Start {
             exclusions,
             calls,
             arguments,
+            summary: self.summary && other.summary,
         }
     }
 
@@ -76,15 +77,19 @@ impl Start {
     pub fn continued_by(&self, later: Self) -> Self {
         let under = self.under_later(&later);
         let mut calls = self.calls.clone();
+        // Whether it was over its first minute before: else some calls of that minute are unknown.
+        let started = self.seconds >= STARTUP && calls.values().all(|seen| seen.startup_calls.is_some());
+        if !started {
+            calls.values_mut().for_each(|seen| seen.startup_calls = None);
+        }
         for (key, new) in later.calls {
             let Some(seen) = calls.get_mut(&key) else {
-                calls.insert(key, new);
+                calls.insert(key, Seen { startup_calls: started.then_some(0), ..new });
                 continue;
             };
             let mut sum = Counters { tallies: BTreeMap::from([(key, seen.tally)]) };
             sum.merge(&Counters { tallies: BTreeMap::from([(key, new.tally)]) });
             seen.tally = sum.tallies.remove(&key).unwrap_or_default();
-            seen.startup_calls += new.startup_calls;
             seen.first = seen.first.min(new.first);
             seen.last = seen.last.max(new.last);
         }
@@ -111,7 +116,8 @@ impl Seen {
     fn join(self, other: Self) -> Self {
         Self {
             tally: self.tally.latest(other.tally),
-            startup_calls: self.startup_calls.max(other.startup_calls),
+            // Who does not know it may have seen the rest of that minute.
+            startup_calls: self.startup_calls.zip(other.startup_calls).map(|(mine, others)| mine.max(others)),
             first: self.first.min(other.first),
             last: self.last.max(other.last),
         }

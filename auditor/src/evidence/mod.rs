@@ -5,6 +5,8 @@
 
 mod archive;
 pub mod argument;
+mod bound;
+mod command;
 mod join;
 mod wire;
 
@@ -16,6 +18,8 @@ use sha2::{Digest as _, Sha256};
 
 pub use self::archive::{Archive, ArchiveError};
 pub use self::argument::{Arguments, ByFilter, Values};
+pub use self::bound::keep;
+pub use self::command::{Command, TEXT_LIMIT, capped, short_line};
 pub use self::wire::MalformedEvidence;
 use crate::counters::{Counters, Tally};
 use crate::coverage::Incidence;
@@ -31,27 +35,6 @@ pub struct Workload {
     /// What tells apart the uses of one image: the compose project and service where there is one, else the command
     /// line.
     pub command: Command,
-}
-
-/// What an image is used for.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Command {
-    /// A compose service, as `project/service`.
-    Service(String),
-    /// Entry point and arguments.
-    Line(Vec<String>),
-}
-
-impl Command {
-    /// The compose service, as `project/service`, where it is one.
-    #[must_use]
-    pub fn service(&self) -> Option<&str> {
-        match self {
-            Self::Service(service) => Some(service),
-            Self::Line(_) => None,
-        }
-    }
 }
 
 impl Workload {
@@ -79,6 +62,9 @@ impl Workload {
         id
     }
 }
+
+/// What is called within so many seconds after the start is the program's start-up.
+pub const STARTUP: u64 = 60;
 
 /// Digits of a workload's id.
 const ID_DIGITS: usize = 24;
@@ -131,6 +117,8 @@ pub struct Start {
     pub calls: BTreeMap<(Abi, SyscallNr), Seen>,
     /// With which arguments, for the calls of which they are noted.
     pub arguments: Arguments,
+    /// It is old: of its calls and arguments those alone are left that no newer start has, or that were seen in it first.
+    pub summary: bool,
 }
 
 /// One call in one start.
@@ -138,8 +126,8 @@ pub struct Start {
 pub struct Seen {
     /// All of it.
     pub tally: Tally,
-    /// How many of [`Tally::calls`] were made within the first minute, by the program.
-    pub startup_calls: u64,
+    /// How many of them were made within the first minute, by the program; `None` where nobody knows.
+    pub startup_calls: Option<u64>,
     /// When its counter was first seen to have grown.
     pub first: Timestamp,
     /// And last.
@@ -190,14 +178,20 @@ impl Evidence {
         total
     }
 
+    /// How many of them are whole.
+    #[must_use]
+    pub fn whole(&self) -> u32 {
+        u32::try_from(self.counted().filter(|start| start.is_whole()).count()).unwrap_or(u32::MAX)
+    }
+
     /// In how many of the whole ones the program made each call.
     ///
     /// What the runtime calls on the way to the program is left out: when it calls what is its own matter, and a
-    /// suggestion has what it needs.
+    /// suggestion has what it needs. So are starts of which a summary is left: nobody knows what else they made.
     #[must_use]
     pub fn incidence(&self) -> Incidence {
         let mut incidence = Incidence::default();
-        for start in self.counted().filter(|start| start.is_whole()) {
+        for start in self.counted().filter(|start| start.is_whole() && !start.summary) {
             incidence.add(start.made());
         }
         incidence
@@ -238,18 +232,14 @@ impl Evidence {
     }
 }
 
-/// Bounds the starts of one workload: the `newest` stay, and of the older ones those that alone, or last of all, made
-/// some call. So nothing that was seen is forgotten, and leaving out is the same before and after adding others.
-pub fn keep(starts: &mut Vec<Start>, newest: usize) {
-    starts.sort_by(|a, b| (b.began, &b.id).cmp(&(a.began, &a.id)));
-    let mut seen = BTreeSet::new();
-    let mut place = 0;
-    starts.retain(|start| {
-        let brings = start.calls.keys().filter(|key| seen.insert(**key)).count() > 0;
-        place += 1;
-        place <= newest || brings
-    });
-    starts.reverse();
+/// How many calls of a tally are the program's, and not the runtime's on the way to it: those under a filter, and in what
+/// is known to have none, all of them.
+#[must_use]
+pub const fn of_program(tally: &Tally, confined: Option<bool>) -> u64 {
+    match confined {
+        Some(false) => tally.calls.saturating_add(tally.unfiltered_calls),
+        Some(true) | None => tally.calls.saturating_sub(tally.runtime_calls),
+    }
 }
 
 impl Start {
@@ -262,11 +252,7 @@ impl Start {
 
     /// The calls of the program that reached the kernel.
     pub fn made(&self) -> impl Iterator<Item = (Abi, SyscallNr)> + '_ {
-        let of_program = |seen: &Seen| {
-            let mut tally = seen.tally;
-            tally.calls = tally.calls.saturating_sub(tally.runtime_calls);
-            crate::audit::is_used(&tally, self.confined)
-        };
+        let of_program = |seen: &Seen| of_program(&seen.tally, self.confined) > 0;
         self.calls.iter().filter(move |(_, seen)| of_program(seen)).map(|(key, _)| *key)
     }
 }

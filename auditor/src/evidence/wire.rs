@@ -19,8 +19,8 @@ const ROWS: usize = 4_096;
 const VALUES: usize = 4_096;
 /// Bytes of a text at most.
 const TEXT: usize = 4_096;
-/// Starts of one workload at most.
-const STARTS: usize = 4_096;
+/// Starts of one workload at most: what a store keeps, and some more.
+const STARTS: usize = 16_384;
 /// The largest number that every JSON reader takes as it is (2^53): sums of many stay within 64 bits.
 const LARGEST: u64 = 1 << 53;
 
@@ -83,6 +83,8 @@ pub(super) struct StartRow {
     calls: Vec<CallRow>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     arguments: Vec<ArgumentRow>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    summary: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -96,8 +98,9 @@ struct CallRow {
     calls: u64,
     #[serde(default, skip_serializing_if = "is_zero")]
     runtime_calls: u64,
-    #[serde(default, skip_serializing_if = "is_zero")]
-    startup_calls: u64,
+    /// Missing where nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    startup_calls: Option<u64>,
     #[serde(default, skip_serializing_if = "is_zero")]
     unfiltered_calls: u64,
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -135,6 +138,11 @@ struct ArgumentRow {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 const fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_false(is_so: &bool) -> bool {
+    !*is_so
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -199,6 +207,7 @@ impl From<Start> for StartRow {
                 .into_iter()
                 .map(|((abi, nr), values)| ArgumentRow::new(abi, nr, &values))
                 .collect(),
+            summary: start.summary,
         }
     }
 }
@@ -252,6 +261,7 @@ impl TryFrom<StartRow> for Start {
             exclusions: row.exclusions.max(u32::from(row.excluded)),
             calls,
             arguments,
+            summary: row.summary,
         })
     }
 }
@@ -297,7 +307,7 @@ impl CallRow {
             unfiltered_errors: sane(self.unfiltered_errors)?,
             denials,
         };
-        Ok(Seen { tally, startup_calls: sane(self.startup_calls)?, first: self.first, last: self.last })
+        Ok(Seen { tally, startup_calls: self.startup_calls.map(sane).transpose()?, first: self.first, last: self.last })
     }
 }
 

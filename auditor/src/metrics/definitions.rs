@@ -123,7 +123,12 @@ pub fn render_reference() -> String {
         "\n`name` and `image` are the engine's, as cAdvisor has them; a container that the engine never told about has\n\
          the first 12 digits of its id as `name` and no `image`. `abi` is `x86_64`, `i386`, `x32`, `aarch64` or `arm`.\n\
          Over the series budget (`metrics.max_series` in the configuration) the calls of a container that have no\n\
-         series of their own are summed in `syscall=\"other\"`, and `auditor_series_dropped` says how many there were.\n",
+         series of their own are summed in `syscall=\"other\"`, and `auditor_series_dropped` says how many there were.\n\n\
+         `reason` of `auditor_lost_events_total`: what counts and records lack (`task_storage`, `foreign_table_full`,\n\
+         `denial_table_full`, `ambiguous_exit`, `program_recursion`, `nested_cgroup`); what costs no count (`event_ring_full`,\n\
+         `denial_not_seen`, `denial_follower_slow`, `denial_of_unknown_container`, `docker_event`); and what the evidence lacks:\n\
+         `start_of_unknown_workload`, starts of containers of which the engine never said what they run, and\n\
+         `start_not_stored`, starts that were given up because too many waited for a disk that cannot be written.\n",
     );
     text
 }

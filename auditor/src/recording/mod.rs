@@ -21,7 +21,7 @@ pub use self::user::{User, UserError};
 use crate::cgroupfs;
 use crate::container::{CgroupId, ContainerId};
 use crate::counters::{Counters, Tally};
-use crate::evidence::{ByFilter, Seen, Start};
+use crate::evidence::{ByFilter, STARTUP, Seen, Start, of_program};
 use crate::kernel::{Comers, Kernel, SlotNr, SlotOwner, SlotState};
 use crate::procfs;
 use crate::profile::Runtime;
@@ -30,9 +30,6 @@ use crate::syscall::{Abi, SyscallNr};
 /// Containers that start elsewhere meanwhile take slots as well, until the next look gives them back. And for each slot
 /// there is room for some cgroups inside the one that is counted.
 const SLOTS: u32 = 64;
-
-/// What is called within this time after the start is the program's start-up.
-const STARTUP: Duration = Duration::from_secs(60);
 
 /// Whose calls are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +72,8 @@ pub struct Counted {
     began: (Timestamp, Duration),
     until: (Timestamp, Duration),
     seen: BTreeMap<(Abi, SyscallNr), Seen>,
+    /// The counters at the last look of the first minute, if there was one.
+    startup: Option<Counters>,
     arguments: ByFilter,
     lost: u64,
     ended: bool,
@@ -199,6 +198,7 @@ impl Recording {
             began: (wall.min(now.0), since),
             until: now,
             seen: BTreeMap::new(),
+            startup: None,
             arguments: ByFilter::default(),
             lost: 0,
             ended: false,
@@ -221,8 +221,10 @@ impl Recording {
 impl Counted {
     fn take(&mut self, counters: &Counters, now: (Timestamp, Duration)) {
         self.until = now;
-        let starting = now.1.saturating_sub(self.began.1) <= STARTUP;
-        take(&mut self.seen, counters, now.0, starting);
+        if self.from_first_call && now.1.saturating_sub(self.began.1) <= Duration::from_secs(STARTUP) {
+            self.startup = Some(counters.clone());
+        }
+        take(&mut self.seen, counters, now.0);
     }
 
     /// The calls.
@@ -243,6 +245,10 @@ impl Counted {
     /// The kernel gives no random name for it.
     pub fn start(&self, about: About) -> Result<Start, RecordingError> {
         let About { container, name, profile, runtime, confined } = about;
+        let calls = self.seen.iter().map(|(key, seen)| {
+            let startup = self.startup.as_ref().map(|startup| startup.tallies.get(key).copied().unwrap_or_default());
+            (*key, Seen { startup_calls: startup.map(|tally| of_program(&tally, confined)), ..*seen })
+        });
         Ok(Start {
             id: unique_id()?,
             container,
@@ -257,22 +263,21 @@ impl Counted {
             confined,
             excluded: false,
             exclusions: 0,
-            calls: self.seen.clone(),
+            calls: calls.collect(),
             arguments: self.arguments.of_workload(confined),
+            summary: false,
         })
     }
 }
 
 /// Takes in what the counters say now.
-fn take(seen: &mut BTreeMap<(Abi, SyscallNr), Seen>, counters: &Counters, now: Timestamp, starting: bool) {
+fn take(seen: &mut BTreeMap<(Abi, SyscallNr), Seen>, counters: &Counters, now: Timestamp) {
     for (key, tally) in &counters.tallies {
-        let one = seen.entry(*key).or_insert(Seen { tally: Tally::default(), startup_calls: 0, first: now, last: now });
+        let one =
+            seen.entry(*key).or_insert(Seen { tally: Tally::default(), startup_calls: None, first: now, last: now });
         if one.tally != *tally {
             one.tally = *tally;
             one.last = now;
-        }
-        if starting {
-            one.startup_calls = tally.calls.saturating_sub(tally.runtime_calls);
         }
     }
 }

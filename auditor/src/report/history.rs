@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::ps::{text, time};
 use crate::audit;
 use crate::coverage::{Estimate, percent_up};
-use crate::evidence::{Command, Evidence, Start, Workload};
+use crate::evidence::{Command, Evidence, Seen, Start, Workload, of_program};
 use crate::report::table::{Align, Paint, Style, Table};
 use crate::suggest::{Certainty, RuntimeFloor};
 use crate::syscall::{Abi, SyscallNr, display_name};
@@ -39,6 +39,10 @@ pub struct WorkloadView {
     pub starts_kept: u32,
     /// Of which so many are left out by the user's wish.
     pub excluded: u32,
+    /// Of so many a summary is kept: when they were, and what they alone did.
+    pub summaries: u32,
+    /// Older ones of which nothing is kept, to keep the store small.
+    pub left_out: u64,
     /// Hours counted, over all starts.
     pub hours: f64,
     /// The first call counted.
@@ -84,10 +88,49 @@ pub struct StartView {
     pub profile: Option<String>,
     /// Who made a filter of it.
     pub runtime: String,
-    /// Distinct calls that reached the kernel.
-    pub calls: u32,
+    /// It is old, and a summary of it is kept: not all that it called.
+    pub summary: bool,
+    /// Distinct calls that reached the kernel; `None` of a summary.
+    pub calls: Option<u32>,
     /// Those of them that no earlier start had made, `NAME` or `NAME (ABI)`.
     pub new_calls: Vec<String>,
+    /// Its calls by when they were made; `None` of a summary.
+    pub phases: Option<Phases>,
+}
+
+/// The calls of a start that reached the kernel by when they were made, `NAME` or `NAME (ABI)`. One may be in several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Phases {
+    /// By the runtime, between its filter and the program, and on behalf of `docker exec`.
+    pub runtime: Vec<String>,
+    /// By the program in the first minute; `None` where it was not counted from its first call on.
+    pub startup: Option<Vec<String>>,
+    /// By the program after that; `None` where that is not known.
+    pub steady: Option<Vec<String>>,
+}
+
+impl Phases {
+    fn of(start: &Start) -> Self {
+        let names = |is_meant: &dyn Fn(&Seen) -> bool| -> Vec<String> {
+            start.calls.iter().filter(|(_, seen)| is_meant(seen)).map(|((abi, nr), _)| call(*abi, *nr)).collect()
+        };
+        let known = start.calls.values().all(|seen| seen.startup_calls.is_some());
+        let all = |seen: &Seen| of_program(&seen.tally, start.confined);
+        let early = |seen: &Seen| seen.startup_calls.unwrap_or_default();
+        Self {
+            runtime: names(&|seen| start.confined != Some(false) && seen.tally.runtime_calls > 0),
+            startup: known.then(|| names(&|seen| early(seen) > 0)),
+            steady: known.then(|| names(&|seen| all(seen) > early(seen))),
+        }
+    }
+
+    /// How many in each.
+    fn in_numbers(&self) -> String {
+        let number = |names: &Option<Vec<String>>| {
+            names.as_ref().map_or_else(|| "-".to_owned(), |names| names.len().to_string())
+        };
+        format!("{}/{}/{}", self.runtime.len(), number(&self.startup), number(&self.steady))
+    }
 }
 
 impl WorkloadView {
@@ -110,6 +153,8 @@ impl WorkloadView {
             starts: window.starts,
             starts_kept: count(evidence.starts.len()),
             excluded: count(evidence.starts.iter().filter(|start| start.excluded).count()),
+            summaries: count(evidence.starts.iter().filter(|start| start.summary).count()),
+            left_out: 0,
             hours: hours(window.seconds),
             since: window.since,
             last_seen: window.until,
@@ -154,7 +199,9 @@ pub fn starts(evidence: &Evidence) -> Vec<StartView> {
             excluded: start.excluded,
             profile: start.profile.clone(),
             runtime: start.runtime.to_string(),
-            calls: count(calls.len()),
+            summary: start.summary,
+            calls: (!start.summary).then(|| count(calls.len())),
+            phases: (!start.summary).then(|| Phases::of(start)),
             new_calls: new.into_iter().map(|(abi, nr)| call(abi, nr)).collect(),
         }
     };
@@ -265,6 +312,7 @@ pub fn starts_table(starts: &[StartView], style: &Style) -> String {
         ("LOST", Align::Right),
         ("PROFILE", Align::Left),
         ("CALLS", Align::Right),
+        ("PHASES", Align::Left),
         ("NEW CALLS", Align::Left),
     ]);
     for view in starts {
@@ -286,7 +334,8 @@ pub fn starts_table(starts: &[StartView], style: &Style) -> String {
                 .to_owned(),
                 view.lost.to_string(),
                 text(view.profile.as_deref().map(|profile| style.id(profile))),
-                view.calls.to_string(),
+                text(view.calls.map(|calls| calls.to_string())),
+                text(view.phases.as_ref().map(Phases::in_numbers)),
                 new_calls(view, style),
             ],
         );

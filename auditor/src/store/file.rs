@@ -18,10 +18,10 @@ use crate::evidence::{self, Command, Evidence, Start, Workload};
 
 /// What is in the tables, and how. A file with a higher number is a newer version's.
 const SCHEMA: u64 = 1;
-/// Starts of a workload that are kept: the newest, and those that alone made some call.
+/// Starts of a workload that are kept with all that they did: the newest.
 const STARTS: usize = 128;
-/// Starts of a workload at most, whatever they did.
-const STARTS_AT_MOST: usize = 512;
+/// And with summaries of older ones. Only those that alone made some call are kept beyond.
+const STARTS_AND_SUMMARIES: usize = 4_096;
 /// Workloads at most.
 const WORKLOADS: u64 = 1_000;
 /// Profiles, before those are looked for that nobody needs any more.
@@ -553,22 +553,29 @@ impl<'a> Tables<'a> {
     fn bound_workload(&mut self, workload: &str) -> Result<(), StoreError> {
         let starts = self.starts(workload)?;
         let mut kept = starts.clone();
-        evidence::keep(&mut kept, STARTS);
-        let too_many = kept.len().saturating_sub(STARTS_AT_MOST);
-        kept.drain(..too_many);
-        let ids: BTreeSet<&str> = kept.iter().map(|start| start.id.as_str()).collect();
-        let left_out: Vec<&Start> = starts.iter().filter(|start| !ids.contains(start.id.as_str())).collect();
-        if left_out.is_empty() {
-            return Ok(());
-        }
-        for start in &left_out {
-            self.remove(workload, &start.id)?;
-        }
-        if let Some(mut row) = self.row(workload)? {
-            if row.left_out == 0 {
-                info!(workload, "more than {STARTS} starts: old ones that brought nothing of their own are left out");
+        evidence::keep(&mut kept, STARTS, STARTS_AND_SUMMARIES);
+        let kept: BTreeMap<&str, &Start> = kept.iter().map(|start| (start.id.as_str(), start)).collect();
+        let mut left_out = 0;
+        for start in &starts {
+            match kept.get(start.id.as_str()) {
+                Some(known) if *known == start => {}
+                Some(known) => self.insert(workload, known)?,
+                None => {
+                    self.remove(workload, &start.id)?;
+                    left_out += 1;
+                }
             }
-            row.left_out += left_out.len() as u64;
+        }
+        if left_out > 0
+            && let Some(mut row) = self.row(workload)?
+        {
+            if row.left_out == 0 {
+                info!(
+                    workload,
+                    "more than {STARTS_AND_SUMMARIES} starts: the oldest that brought nothing are left out"
+                );
+            }
+            row.left_out += left_out;
             self.put_row(workload, &row)?;
         }
         Ok(())

@@ -26,6 +26,8 @@ pub struct Named {
     pub image_names: Vec<String>,
     /// The compose service, as `project/service`, where it is one.
     pub service: Option<String>,
+    /// Starts that were left out to keep the store small.
+    pub left_out: u64,
 }
 
 /// What was taken in.
@@ -61,6 +63,7 @@ impl Library {
             id,
             image: row.image,
             image_names: row.image_names,
+            left_out: row.left_out,
             service: row.command.service().map(str::to_owned),
         };
         Ok(rows.into_iter().map(named).collect())

@@ -244,15 +244,16 @@ impl Shared {
     }
 
     fn write(&self, batch: &Batch) -> Result<(), StoreError> {
+        let first = !self.state().taken_over;
         let closed = self.file.read().unwrap_or_else(PoisonError::into_inner).is_none();
         if closed {
-            self.reopen(false)?;
+            self.reopen(first)?;
         }
         let written = self.take_over().and_then(|()| self.with(|file| file.write(batch)));
         if written.is_err() {
             // After an error the file is not to be used before it was opened again: it is then as it was after the last
             // commit, and those who ask can go on reading it. Where that fails too it is tried again with the next write.
-            drop(self.reopen(false));
+            drop(self.reopen(first));
         }
         written
     }

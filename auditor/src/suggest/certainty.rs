@@ -17,6 +17,8 @@ pub struct Certainty {
     pub until: Option<Timestamp>,
     /// Starts in that time, whole or not.
     pub starts: u32,
+    /// Those of them that are whole: counted from their first call, nothing lost, and the program was run.
+    pub whole_starts: u32,
     /// Seconds counted, over all of them.
     pub seconds: u64,
     /// Every start was counted from its first call, and nothing was lost.
@@ -53,6 +55,7 @@ impl Certainty {
             since: window.since,
             until: window.until,
             starts: u32::try_from(evidence.counted().count()).unwrap_or(u32::MAX),
+            whole_starts: evidence.whole(),
             seconds: window.seconds,
             complete: window.complete,
             lost: window.lost,
@@ -87,7 +90,7 @@ impl Certainty {
     #[must_use]
     pub fn shortfalls(&self, demand: &Demand) -> Vec<String> {
         let mut missing = Vec::new();
-        let starts = self.estimate.starts;
+        let starts = self.whole_starts;
         if let Some(wanted) = demand.starts.filter(|wanted| starts < *wanted) {
             let were = if starts == 1 { "was" } else { "were" };
             missing.push(format!("--min-starts: {} {were} counted, and {wanted} are demanded", whole(starts)));

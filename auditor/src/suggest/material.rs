@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{Options, Request, RuntimeFloor, SuggestError, Suggestion, program_started, suggest};
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, Workload};
 use crate::profile::oci::parse_seccomp;
 use crate::profile::{HostArch, Profile, ProfileError, Runtime};
 use crate::syscall::Abi;
@@ -21,6 +21,8 @@ pub struct Material {
     pub runtime: Runtime,
     /// The ABI of the host's 64-bit programs.
     pub host: Abi,
+    /// What else was put together with the workload that the evidence names: other images of one name, other commands.
+    pub others: Vec<Workload>,
 }
 
 /// Material whose profile no runtime would take.
@@ -35,14 +37,16 @@ struct Wire {
     profile: Option<serde_json::Value>,
     runtime: Runtime,
     host: Abi,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    others: Vec<Workload>,
 }
 
 impl From<Material> for Wire {
     fn from(material: Material) -> Self {
-        let Material { evidence, profile, runtime, host } = material;
+        let Material { evidence, profile, runtime, host, others } = material;
         // What was rendered is JSON.
         let profile = profile.and_then(|profile| serde_json::from_str(&profile.render_oci()).ok());
-        Self { evidence, profile, runtime, host }
+        Self { evidence, profile, runtime, host, others }
     }
 }
 
@@ -50,10 +54,10 @@ impl TryFrom<Wire> for Material {
     type Error = MalformedMaterial;
 
     fn try_from(wire: Wire) -> Result<Self, MalformedMaterial> {
-        let Wire { evidence, profile, runtime, host } = wire;
+        let Wire { evidence, profile, runtime, host, others } = wire;
         let parse = |json: serde_json::Value| parse_seccomp(json.to_string().as_bytes());
         let profile = profile.map(parse).transpose().map_err(MalformedMaterial)?;
-        Ok(Self { evidence, profile, runtime, host })
+        Ok(Self { evidence, profile, runtime, host, others })
     }
 }
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use auditor::counters::{Counters, Denials, Tally};
-use auditor::evidence::{self, Archive, Arguments, Command, Evidence, Seen, Start, Values, Workload};
+use auditor::evidence::{Archive, Arguments, Command, Evidence, Seen, Start, Values, Workload};
 use auditor::profile::Runtime;
-use auditor::report::history::{WorkloadView, workloads_table};
+use auditor::report::history::{WorkloadView, starts, starts_table, workloads_table};
 use auditor::report::table::Style;
 use auditor::suggest::{Certainty, RuntimeFloor};
 use auditor::syscall::{Abi, SyscallNr};
@@ -20,7 +20,7 @@ fn hour(number: i64) -> Timestamp {
 /// A complete start of an hour that made these calls.
 pub fn start(number: i64, counters: &Counters) -> Start {
     let (began, until) = (hour(number), hour(number + 1));
-    let seen = |tally: &Tally| Seen { tally: *tally, startup_calls: 0, first: began, last: began };
+    let seen = |tally: &Tally| Seen { tally: *tally, startup_calls: None, first: began, last: began };
     Start {
         id: format!("{number:032x}"),
         container: "ab".repeat(32),
@@ -37,6 +37,7 @@ pub fn start(number: i64, counters: &Counters) -> Start {
         exclusions: 0,
         calls: counters.tallies.iter().map(|(key, tally)| (*key, seen(tally))).collect(),
         arguments: Arguments::default(),
+        summary: false,
     }
 }
 
@@ -50,13 +51,14 @@ pub fn evidence(starts: &[Start]) -> Evidence {
     }
 }
 
-fn any_start() -> impl Strategy<Value = Start> {
+pub fn any_start() -> impl Strategy<Value = Start> {
     let call = (0..6_i32, 1..4_u64, 0..3_u64);
     let value = ((0..8_i32), any::<[u64; 2]>(), 1..9_u64);
     let calls = proptest::collection::vec(call, 0..6);
     let values = proptest::collection::vec(value, 0..4);
-    (0..40_i64, any::<bool>(), any::<bool>(), 0..3_u64, calls, values).prop_map(
-        |(number, from_first_call, excluded, lost, calls, values)| {
+    let startup = proptest::option::of(0..2_u64);
+    (0..40_i64, any::<bool>(), any::<bool>(), 0..3_u64, calls, values, startup).prop_map(
+        |(number, from_first_call, excluded, lost, calls, values, startup_calls)| {
             let mut counters = Counters::default();
             for (nr, calls, errno) in calls {
                 let denials = Denials { errno, last_errno: (errno > 0).then_some(1), ..Denials::default() };
@@ -70,23 +72,20 @@ fn any_start() -> impl Strategy<Value = Start> {
                 entry.overflowed = count;
             }
             let exclusions = u32::from(excluded);
-            Start { from_first_call, excluded, exclusions, lost, arguments, ..start(number, &counters) }
+            let mut start =
+                Start { from_first_call, excluded, exclusions, lost, arguments, ..start(number, &counters) };
+            start.calls.values_mut().for_each(|seen| seen.startup_calls = startup_calls);
+            start
         },
     )
 }
 
 /// Starts of different numbers.
-fn any_starts() -> impl Strategy<Value = Vec<Start>> {
+pub fn any_starts() -> impl Strategy<Value = Vec<Start>> {
     proptest::collection::vec(any_start(), 0..20).prop_map(|starts| {
         let by_id: BTreeMap<String, Start> = starts.into_iter().map(|start| (start.id.clone(), start)).collect();
         by_id.into_values().collect()
     })
-}
-
-fn kept(starts: &[Start], newest: usize) -> Vec<Start> {
-    let mut starts = starts.to_vec();
-    evidence::keep(&mut starts, newest);
-    starts
 }
 
 #[test]
@@ -102,6 +101,71 @@ fn history_says_what_a_suggestion_says_of_the_next_start() {
     assert!(table.lines().next().unwrap().ends_with("NEW IN NEXT START") && table.contains("below 7.4 %"), "{table}");
     let view = WorkloadView::of(&evidence(&starts[..1]), 0);
     assert!(workloads_table(&[view], &Style::default()).trim_end().ends_with("unknown"));
+}
+
+/// A history with all that it can show: a summary, one left out, one with losses, other ABIs, phases, arguments.
+fn varied() -> Evidence {
+    let nr = |number| (Abi::X86_64, SyscallNr(number));
+    let tally = |calls, runtime_calls| Tally { calls, runtime_calls, ..Tally::default() };
+    let of = |calls: &[((Abi, SyscallNr), Tally)]| Counters { tallies: calls.iter().copied().collect() };
+    let mut old = Start { summary: true, ..start(0, &of(&[(nr(83), tally(2, 0))])) };
+    old.calls.values_mut().for_each(|seen| seen.startup_calls = Some(2));
+    let mut whole = start(
+        24,
+        &of(&[
+            (nr(0), tally(9, 4)),
+            (nr(59), tally(1, 1)),
+            (nr(84), tally(3, 0)),
+            (nr(9), tally(2, 0)),
+            ((Abi::I386, SyscallNr(20)), tally(1, 0)),
+            (
+                nr(272),
+                Tally { denials: Denials { errno: 1, last_errno: Some(1), ..Denials::default() }, ..Tally::default() },
+            ),
+        ]),
+    );
+    for (key, early) in
+        [(nr(0), 2), (nr(59), 0), (nr(84), 3), (nr(9), 2), ((Abi::I386, SyscallNr(20)), 0), (nr(272), 0)]
+    {
+        whole.calls.get_mut(&key).unwrap().startup_calls = Some(early);
+    }
+    let values = Values { seen: BTreeMap::from([([1, 2], 1), ([3, 0x22], 1)]), overflowed: 0 };
+    whole.arguments.calls.insert(nr(9), values);
+    let lossy = Start { lost: 7, name: None, ..start(25, &of(&[(nr(0), tally(1, 0))])) };
+    let adopted = Start {
+        from_first_call: false,
+        profile: None,
+        confined: Some(false),
+        ..start(26, &of(&[(nr(39), tally(1, 0))]))
+    };
+    let excluded = Start { excluded: true, exclusions: 1, ..start(27, &of(&[(nr(101), tally(1, 0))])) };
+    evidence(&[old, whole, lossy, adopted, excluded])
+}
+
+#[test]
+fn history_is_shown_as_recorded() {
+    let evidence = varied();
+    let workloads = vec![WorkloadView { left_out: 3, ..WorkloadView::of(&evidence, 1) }];
+    let starts = starts(&evidence);
+    crate::assert_recorded("history.txt", &workloads_table(&workloads, &Style::default()));
+    crate::assert_recorded("history.json", &serde_json::to_string_pretty(&workloads).unwrap());
+    crate::assert_recorded("history-starts.txt", &starts_table(&starts, &Style::default()));
+    crate::assert_recorded("history-starts.json", &serde_json::to_string_pretty(&starts).unwrap());
+    let archive = Archive { workloads: vec![evidence], ..Archive::default() };
+    crate::assert_recorded("evidence.json", &archive.render().unwrap());
+}
+
+#[test]
+fn phases_are_told_where_they_are_known_and_unknown_elsewhere() {
+    let starts = starts(&varied());
+    let [summary, whole, _, adopted, _] = starts.as_slice() else { panic!("{starts:?}") };
+    assert_eq!((&summary.phases, summary.calls), (&None, None));
+    let phases = whole.phases.as_ref().unwrap();
+    assert_eq!(phases.runtime, ["read", "execve"]);
+    assert_eq!(phases.startup.as_deref().unwrap(), ["read", "mmap", "rmdir"]);
+    assert_eq!(phases.steady.as_deref().unwrap(), ["read", "getpid (i386)"]);
+    let phases = adopted.phases.as_ref().unwrap();
+    assert_eq!((&phases.startup, &phases.steady), (&None, &None));
 }
 
 #[test]
@@ -255,25 +319,5 @@ proptest! {
             again.join(part);
         }
         prop_assert_eq!(again, evidence(&starts));
-    }
-
-    #[test]
-    fn bounding_forgets_no_call_and_keeps_the_newest(starts in any_starts(), newest in 0..6_usize) {
-        let kept = kept(&starts, newest);
-        let calls = |starts: &[Start]| -> std::collections::BTreeSet<_> {
-            starts.iter().flat_map(|start| start.calls.keys().copied()).collect()
-        };
-        prop_assert_eq!(calls(&kept), calls(&starts));
-        prop_assert!(kept.len() <= newest + calls(&starts).len());
-        prop_assert!(starts.iter().rev().take(newest).all(|start| kept.contains(start)));
-        prop_assert!(kept.is_sorted_by_key(|start| start.began));
-    }
-
-    #[test]
-    fn bounding_before_adding_others_changes_nothing(starts in any_starts(), cut in 0..20_usize, newest in 0..6_usize) {
-        let (some, others) = starts.split_at(cut.min(starts.len()));
-        let mut step_by_step = kept(some, newest);
-        step_by_step.extend(others.to_vec());
-        prop_assert_eq!(kept(&step_by_step, newest), kept(&starts, newest));
     }
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod audit;
+mod bounds;
 mod check;
 mod denial;
 mod docker_default;

@@ -195,6 +195,7 @@ fn failed_starts_alone_are_no_ground_for_a_suggestion() {
         profile: Some(docker_default()),
         runtime: Runtime::Runc,
         host: Abi::X86_64,
+        others: Vec::new(),
     };
     let set_up = counters(&[(Abi::X86_64, "mkdir", calls(1))]);
     assert_eq!(material(&set_up).suggest(&Options::default()), Err(SuggestError::NeverStarted));

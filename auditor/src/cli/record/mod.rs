@@ -19,7 +19,7 @@ use super::{Error, Global, Outcome};
 use crate::audit;
 use crate::cgroupfs::{OwnCgroup, Root};
 use crate::counters::Counters;
-use crate::evidence::{Archive, Command, Evidence, Start, Workload};
+use crate::evidence::{Archive, Command, Evidence, Start, Workload, short_line};
 use crate::procfs::{self, SeccompMode};
 use crate::profile::Runtime;
 use crate::recording::command::{self, Ended, Line, Signals, list};
@@ -149,7 +149,8 @@ fn answer(
     if !arguments.wants_profile() {
         return Ok(Outcome::Clean);
     }
-    let material = Material { evidence, profile: None, runtime: Runtime::default(), host: Abi::NATIVE };
+    let material =
+        Material { evidence, profile: None, runtime: Runtime::default(), host: Abi::NATIVE, others: Vec::new() };
     let name = file_name(&material.evidence.workload);
     arguments.wish.answer(out, options, &name, &material, files.profile)
 }
@@ -183,7 +184,7 @@ fn workload(line: &[OsString]) -> Workload {
     let path = crate::recording::enter::find(program).unwrap_or_else(|_| program.into());
     let path = std::path::absolute(&path).unwrap_or(path);
     let words = line.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    Workload { image: path.to_string_lossy().into_owned(), command: Command::Line(words) }
+    Workload { image: path.to_string_lossy().into_owned(), command: Command::Line(short_line(words)) }
 }
 
 /// Where the answer goes besides stdout.
@@ -210,5 +211,18 @@ impl Target {
         let emptied = self.file.metadata().and_then(|file| if file.is_file() { self.file.set_len(0) } else { Ok(()) });
         let written = emptied.and_then(|()| self.file.write_all(text.as_bytes()));
         written.map_err(|source| Error::Write { what: self.path.display().to_string(), source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_of_any_length_makes_evidence_that_can_be_read() {
+        let line: Vec<OsString> = ["sh", "-c", &"x".repeat(9_000)].map(OsString::from).into();
+        let evidence = Evidence { workload: workload(&line), image_names: Vec::new(), starts: Vec::new() };
+        let text = Archive { workloads: vec![evidence.clone()], ..Archive::default() }.render().unwrap();
+        assert_eq!(Archive::parse(text.as_bytes()).unwrap().workloads, [evidence]);
     }
 }

@@ -56,7 +56,7 @@ impl Files {
         match (runtimes.len(), runtimes.first()) {
             (0 | 1, first) => {
                 let runtime = first.copied().unwrap_or_default();
-                Ok(Some(Material { evidence, profile, runtime, host: Abi::NATIVE }))
+                Ok(Some(Material { evidence, profile, runtime, host: Abi::NATIVE, others: Vec::new() }))
             }
             _ => Err(Error::Files("the starts in the files had different runtimes; take the files one by one")),
         }

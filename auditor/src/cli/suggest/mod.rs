@@ -68,7 +68,7 @@ pub(super) fn run(global: &Global, out: &Output, arguments: &Arguments) -> Resul
         }
     };
     arguments.starts.pick(&mut material.evidence)?;
-    starts::of_several(&material.evidence).iter().for_each(|text| note(text));
+    starts::of_several(&material).iter().for_each(|text| note(text));
     wish.answer(out, &options, &name, &material, None)
 }
 

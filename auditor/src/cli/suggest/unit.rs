@@ -67,7 +67,8 @@ impl Flags {
         note(&format!("{}: {} seen, {whole} counted from the first call", unit.name, plural(starts.len(), "start")));
         let workload = Workload { image: unit.name.clone(), command: Command::Service(unit.name.clone()) };
         let evidence = Evidence { workload, image_names: Vec::new(), starts };
-        let material = Material { evidence, profile: None, runtime: Runtime::default(), host: Abi::NATIVE };
+        let material =
+            Material { evidence, profile: None, runtime: Runtime::default(), host: Abi::NATIVE, others: Vec::new() };
         Ok(Some(Recorded { name: unit.name, material }))
     }
 }
