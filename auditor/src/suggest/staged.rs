@@ -30,6 +30,9 @@ struct Shape {
 
 /// Holds for every argument, and comes after all exact comparisons where libseccomp orders rules.
 const ANY: ArgCondition = ArgCondition { index: 0, value: 0, value_two: 0, operator: Operator::GreaterOrEqual };
+/// The same in other words: calls that end alike share code, and libseccomp may take an argument for loaded there that is
+/// not.
+const ANY_ELSE: ArgCondition = ArgCondition { value: u64::MAX, operator: Operator::LessOrEqual, ..ANY };
 
 /// Makes the profile that logs what `enforced` would refuse and `active` (`None`: no filter) does not.
 pub(super) fn stage(enforced: &Profile, active: Option<&Profile>, host: HostArch) -> Result<Staged, SuggestError> {
@@ -164,12 +167,15 @@ impl Stage<'_> {
         let named = [Some(enforced), active].map(|profile| profile.map(by_name).unwrap_or_default());
         let names: BTreeSet<&str> = named.iter().flat_map(BTreeMap::keys).copied().collect();
         let rules_of = |at: usize, name: &str| named[at].get(name).map_or(&[][..], Vec::as_slice);
-        let found = names.iter().map(|name| (*name, self.name(name, rules_of(0, name), rules_of(1, name))));
+        let in_words = |name: &str, any| self.name(name, rules_of(0, name), rules_of(1, name), any);
+        let other = |name: &str| Some(in_words(name, ANY_ELSE)).filter(|(_, exact)| *exact).map(|(shapes, _)| shapes);
+        let found = names.iter().map(|name| (*name, in_words(name, ANY)));
         let found: BTreeMap<&str, (Vec<Shape>, bool)> = found.collect();
         let active = active.map_or(&[][..], |active| &active.rules);
         // What is refused is to get the answer that it had; where rules cannot say that, it is to be refused at least.
-        let (profile, plain) =
-            self.assemble(&found, active, Fit::Answers).or_else(|_| self.assemble(&found, active, Fit::Passes))?;
+        let (profile, plain) = self
+            .assemble(&found, &other, active, Fit::Answers)
+            .or_else(|_| self.assemble(&found, &other, active, Fit::Passes))?;
         let is_open = |name: &str, exact: bool| match plain.contains(name) {
             true => self.fit(name, rules_of(1, name)) != Fit::Exact,
             false => !exact,
@@ -179,14 +185,17 @@ impl Stage<'_> {
     }
 
     /// The rules that were found for each name, as far as together they do at least so well, and the names that keep the
-    /// active profile's rules since they do not: the code of one call may depend on another's.
+    /// active profile's rules since they do not: the code of one call may depend on another's. `other` has the rules of a name
+    /// in other words, where they do the same.
     fn assemble<'n>(
         &self,
         found: &BTreeMap<&'n str, (Vec<Shape>, bool)>,
+        other: &impl Fn(&str) -> Option<Vec<Shape>>,
         active: &[Rule],
         least: Fit,
     ) -> Result<(Profile, BTreeSet<&'n str>), SuggestError> {
-        let mut plain = BTreeSet::new();
+        let (mut plain, mut reworded) = (BTreeSet::new(), BTreeSet::new());
+        let mut found = found.clone();
         loop {
             let mut written: BTreeMap<&[Shape], Vec<&str>> = BTreeMap::new();
             for (name, (shapes, _)) in found.iter().filter(|(name, _)| !plain.contains(*name)) {
@@ -200,6 +209,13 @@ impl Stage<'_> {
             });
             let profile = Profile { rules: staged.chain(kept).collect(), ..self.head.clone() };
             let Err(breach) = self.check(&profile, least) else { return Ok((profile, plain)) };
+            let mine: Vec<&str> = found.keys().copied().filter(|name| breach.is_of(name)).collect();
+            let words = mine.into_iter().filter(|name| !plain.contains(name) && reworded.insert(*name));
+            let words: Vec<_> = words.filter_map(|name| Some((name, other(name)?))).collect();
+            if !words.is_empty() {
+                found.extend(words.into_iter().map(|(name, shapes)| (name, (shapes, true))));
+                continue;
+            }
             let is_more = |names: &BTreeSet<&str>| !names.is_subset(&plain);
             let all = || found.keys().copied();
             let wider = [
@@ -212,9 +228,9 @@ impl Stage<'_> {
     }
 
     /// The rules of a name, and whether they log what they should.
-    fn name(&self, name: &str, small: &[Shape], all: &[Shape]) -> (Vec<Shape>, bool) {
+    fn name(&self, name: &str, small: &[Shape], all: &[Shape], any: ArgCondition) -> (Vec<Shape>, bool) {
         let mut best = (Fit::No, Vec::new());
-        for shapes in candidates(small, all, self.head.default_action) {
+        for shapes in candidates(small, all, any, self.head.default_action) {
             let fit = self.fit(name, &shapes);
             if fit > best.0 {
                 best = (fit, shapes);
@@ -351,12 +367,12 @@ impl Breach {
 }
 
 /// Rules that may do it, the likeliest first.
-fn candidates(small: &[Shape], all: &[Shape], default: Action) -> Vec<Vec<Shape>> {
+fn candidates(small: &[Shape], all: &[Shape], any: ArgCondition, default: Action) -> Vec<Vec<Shape>> {
     let mut found = vec![small.to_vec()];
     let logged: Vec<Shape> = all.iter().map(Shape::logged).collect();
     let always = Shape { action: Action::Log, errno: None, args: Vec::new() };
     let last = |shape: &Shape| Shape {
-        args: if shape.args.is_empty() { vec![ANY] } else { shape.args.clone() },
+        args: if shape.args.is_empty() { vec![any] } else { shape.args.clone() },
         ..shape.clone()
     };
     let passing = |shapes: &[Shape]| shapes.iter().filter(|shape| !shape.action.denies()).cloned().collect::<Vec<_>>();
