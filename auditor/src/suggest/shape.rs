@@ -12,6 +12,7 @@ use crate::syscall::{self, Abi, SyscallNr, display_name, known_name};
 /// ENOSYS: to `clone3` it makes the C library fall back to `clone`, whose flags a filter can see.
 const ENOSYS: u32 = 38;
 const EPERM: u32 = 1;
+const CLONE3: &str = "clone3";
 
 /// What was seen, and what follows from it.
 pub(super) struct Seen {
@@ -125,7 +126,7 @@ impl Seen {
 pub(super) fn shrink(request: &Request<'_>, active: &Policy, seen: &mut Seen) -> Profile {
     let mut profile = match request.profile {
         None => from_nothing(seen),
-        Some(profile) if profile.default_action.denies() => restrict(profile, seen),
+        Some(profile) if profile.default_action.denies() => restrict(profile, active, seen),
         Some(profile) => invert(profile, active, seen),
     };
     // A native ABI that the profile leaves out is in the filter all the same. It stays left out: named, it gets an
@@ -144,9 +145,8 @@ pub(super) fn shrink(request: &Request<'_>, active: &Policy, seen: &mut Seen) ->
 /// For a container without a filter: Docker's shape, and every name that was seen.
 fn from_nothing(seen: &Seen) -> Profile {
     let mut rules = vec![allow(seen.names.iter().cloned().collect())];
-    if !seen.names.contains("clone3") {
-        let names = vec!["clone3".to_owned()];
-        rules.push(Rule { names, action: Action::Errno, errno: Some(ENOSYS), args: Vec::new() });
+    if !seen.names.contains(CLONE3) {
+        rules.push(without_clone3());
     }
     Profile {
         default_action: Action::Errno,
@@ -159,13 +159,18 @@ fn from_nothing(seen: &Seen) -> Profile {
     }
 }
 
+fn without_clone3() -> Rule {
+    Rule { names: vec![CLONE3.to_owned()], action: Action::Errno, errno: Some(ENOSYS), args: Vec::new() }
+}
+
 fn allow(names: Vec<String>) -> Rule {
     Rule { names, action: Action::Allow, errno: None, args: Vec::new() }
 }
 
 /// For a profile that denies what it does not name. Rules that deny stay whole: their errnos are part of what
-/// programs rely on.
-fn restrict(profile: &Profile, seen: &Seen) -> Profile {
+/// programs rely on. A `clone3` that the profile let through, as Docker's does for who has `SYS_ADMIN`, and that was not seen
+/// gets ENOSYS, or programs of a newer C library could not fall back.
+fn restrict(profile: &Profile, active: &Policy, seen: &Seen) -> Profile {
     let mut small = profile.clone();
     for rule in &mut small.rules {
         if !rule.action.denies() {
@@ -173,6 +178,16 @@ fn restrict(profile: &Profile, seen: &Seen) -> Profile {
         }
     }
     small.rules.retain(|rule| !rule.names.is_empty());
+    let was_open = |abi: Abi| {
+        let nr = syscall::number(abi, CLONE3);
+        nr.is_none_or(|nr| !matches!(active.verdict(abi, nr), Verdict::Denied(_)))
+    };
+    // A refusal of the profile's own for some flags is a rule that stays, and answers as it did.
+    let is_named = |rule: &Rule| rule.names.iter().any(|name| name == CLONE3);
+    let has_enosys = (small.default_action, small.default_errno) == (Action::Errno, Some(ENOSYS));
+    if seen.abis.iter().all(|abi| was_open(*abi)) && !small.rules.iter().any(is_named) && !has_enosys {
+        small.rules.push(without_clone3());
+    }
     small
 }
 
@@ -193,7 +208,7 @@ fn invert(profile: &Profile, active: &Policy, seen: &Seen) -> Profile {
         rule.names.retain(|name| !unseen.contains(name.as_str()));
     }
     small.rules.retain(|rule| !rule.names.is_empty());
-    let (clone3, names): (Vec<_>, Vec<_>) = unseen.into_iter().map(str::to_owned).partition(|name| name == "clone3");
+    let (clone3, names): (Vec<_>, Vec<_>) = unseen.into_iter().map(str::to_owned).partition(|name| name == CLONE3);
     for (names, errno) in [(names, EPERM), (clone3, ENOSYS)] {
         if !names.is_empty() {
             small.rules.push(Rule { names, action: Action::Errno, errno: Some(errno), args: Vec::new() });

@@ -89,6 +89,44 @@ fn clone3_keeps_enosys_and_new_calls_keep_the_errno_they_had() {
 }
 
 #[test]
+fn a_clone3_that_was_let_through_and_not_seen_is_answered_with_enosys() {
+    // Docker's for a container with SYS_ADMIN, and the same as a list without an end.
+    let mut admin = docker_default();
+    admin.rules.iter_mut().for_each(|rule| rule.names.retain(|name| name != "clone3"));
+    admin.rules.retain(|rule| !rule.names.is_empty());
+    let allow = |names: &[&str]| Rule {
+        names: names.iter().map(|name| (*name).to_owned()).collect(),
+        action: Action::Allow,
+        errno: None,
+        args: Vec::new(),
+    };
+    admin.rules.push(allow(&["clone3", "unshare", "setns", "mount"]));
+    let killing = Profile { default_action: Action::KillProcess, default_errno: None, ..admin.clone() };
+    for active in [admin.clone(), killing] {
+        assert!(!is_denied(native(&active.evaluate(HOST), "clone3")));
+        let unseen = suggestion(&counters(&[(Abi::X86_64, "mkdir", calls(1))]), Some(&active));
+        assert_eq!(native(&unseen.policy, "clone3"), Verdict::Denied(ENOSYS));
+        assert_eq!(native(&unseen.policy, "mount"), native(&unseen.policy, "keyctl"), "and nothing else is");
+        let again = suggestion(&counters(&[(Abi::X86_64, "mkdir", calls(1))]), Some(&unseen.profile));
+        assert_eq!(again.profile, unseen.profile);
+        let seen = counters(&[(Abi::X86_64, "mkdir", calls(1)), (Abi::X86_64, "clone3", calls(1))]);
+        assert_eq!(native(&suggestion(&seen, Some(&active)).policy, "clone3"), Verdict::Allowed(Decision::ALLOW));
+    }
+    // A refusal of the profile's own stays what it is.
+    let mut own = admin;
+    own.rules.push(Rule {
+        names: vec!["clone3".to_owned()],
+        action: Action::Errno,
+        errno: Some(13),
+        args: vec![ArgCondition { index: 1, value: 7, value_two: 0, operator: Operator::Equal }],
+    });
+    let suggestion = suggestion(&counters(&[(Abi::X86_64, "mkdir", calls(1))]), Some(&own));
+    let with_size =
+        |size| suggestion.policy.decide(Abi::X86_64, nr(Abi::X86_64, "clone3"), &[0, size, 0, 0, 0, 0]).unwrap();
+    assert_eq!((with_size(7).decision(), with_size(88).decision()), (Decision::errno(13), EPERM));
+}
+
+#[test]
 fn only_abis_that_were_seen_are_named() {
     let native_alone = suggestion(&counters(&[(Abi::X86_64, "mkdir", calls(1))]), Some(&docker_default()));
     assert_eq!(native_alone.profile.architectures, [Arch::X86_64]);
