@@ -37,6 +37,11 @@ fn nr(abi: Abi, name: &str) -> SyscallNr {
     syscall::number(abi, name).unwrap_or_else(|| panic!("{abi} has no {name}"))
 }
 
+/// How long a processor has worked for this thread: what others do at the same time makes no difference.
+fn worked() -> std::time::Duration {
+    nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap().into()
+}
+
 /// Asserts that the output is what `golden/NAME` holds; `AUDITOR_RECORD=1` writes it anew.
 fn assert_recorded(name: &str, output: &str) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);

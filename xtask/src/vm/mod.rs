@@ -92,7 +92,7 @@ fn payload() -> Result<PathBuf> {
     }
     let image = repo::target().join("vm/payload.img");
     fs::create_dir_all(repo::target().join("vm"))?;
-    make_image(rig, &image, "1G")?;
+    make_image(rig, &image, "3G")?;
     Ok(image)
 }
 
