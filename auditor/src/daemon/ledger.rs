@@ -1,9 +1,10 @@
 //! All containers, and which slot counts which of them.
 
+mod starts;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tracing::{debug, info, warn};
 
 use super::differing::Differing;
@@ -13,14 +14,12 @@ use super::run::{Now, Run};
 use crate::bundle::{Bundle, BundleError};
 use crate::cgroupfs;
 use crate::container::{CgroupId, ContainerId};
-use crate::control::Live;
 use crate::docker::{Change, Container, Engine};
 use crate::effective::Effective;
-use crate::evidence::{Evidence, Start, Workload};
+use crate::evidence::Start;
 use crate::kernel::{Kernel, KernelError, Losses, SlotNr, SlotOwner, SlotState};
 use crate::procfs;
 use crate::profile::Runtime;
-use crate::store::{Batch, Saved};
 
 /// How long a removed container's numbers stay: Prometheus has scraped them by then.
 const GRACE: Duration = Duration::from_secs(300);
@@ -73,31 +72,6 @@ impl Ledger {
             String::new()
         });
         Self { docker_error: Some("not connected yet".to_owned()), boot, ..Self::default() }
-    }
-
-    /// What an earlier daemon saw of starts that went on when it ended. Those that are counted now go on from there.
-    pub fn take_interrupted(&mut self, starts: Vec<Start>) {
-        for start in starts {
-            if let Some(start) = self.records.values_mut().try_fold(start, |start, record| record.seen_before(start)) {
-                self.unfinished.insert(start.id.clone(), start);
-            }
-        }
-    }
-
-    /// Starts of which nobody ever said what was run.
-    pub const fn lost_starts(&self) -> u64 {
-        self.lost_starts
-    }
-
-    /// Forgets the starts of these workloads, or of all, that are over and were counted last `before` then; and of those
-    /// that go on, what an earlier daemon saw.
-    pub fn forget(&mut self, workloads: Option<&BTreeSet<String>>, before: Option<Timestamp>) {
-        for record in self.records.values_mut() {
-            let meant = |workload: Workload| workloads.is_none_or(|meant| meant.contains(&workload.id()));
-            if record.workload().is_some_and(meant) {
-                record.forget(before);
-            }
-        }
     }
 
     /// The containers to show: those that were counted, and those that run.
@@ -406,49 +380,6 @@ impl Ledger {
                 differing.want(&active.sha256, &active.policy, &program);
             }
         }
-    }
-
-    /// Whether a start is over that the store does not have yet.
-    pub fn has_ended_starts_to_keep(&self) -> bool {
-        self.records.values().any(Record::has_ended_starts_to_keep)
-    }
-
-    /// What the store does not have yet.
-    pub fn take_unkept(&mut self) -> Batch {
-        let engine = self.engine.as_ref();
-        let mut batch = Batch::default();
-        for record in self.records.values_mut() {
-            batch.running.extend(record.running().map(str::to_owned));
-            let Some(evidence) = record.take_unkept(engine) else { continue };
-            let active = record.declared.active();
-            batch.profiles.extend(active.map(|active| (active.sha256.clone(), active.profile.render_oci())));
-            let Evidence { workload, image_names, starts } = evidence;
-            batch.starts.extend(starts.into_iter().map(|start| Saved {
-                workload: workload.clone(),
-                image_names: image_names.clone(),
-                start,
-            }));
-        }
-        batch.running.extend(self.unfinished.keys().cloned());
-        batch
-    }
-
-    /// Whoever was to be found running was found by now: what is left of an earlier daemon is over.
-    pub fn give_up_unfinished(&mut self) {
-        self.unfinished.clear();
-    }
-
-    /// What was seen of each container of which it is known what it runs, with the profiles of OCI JSON by SHA-256.
-    pub fn evidence(&self) -> Vec<Live> {
-        let engine = self.engine.as_ref();
-        let known = self.records.values().filter(|record| record.workload().is_some() && record.was_counted());
-        known
-            .map(|record| Live {
-                evidence: record.evidence(engine),
-                profile: record.declared.active().map(|active| (active.sha256.clone(), active.profile.clone())),
-                runs: record.is_live(),
-            })
-            .collect()
     }
 
     /// Forgets containers that are gone for long, and the oldest of too many.

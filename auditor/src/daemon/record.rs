@@ -199,6 +199,11 @@ impl Record {
         self.live.values_mut().for_each(|run| run.forget_before(is_old));
     }
 
+    /// Whether anything is known of a start of it.
+    pub fn has_starts(&self) -> bool {
+        !self.live.is_empty() || !self.ended.is_empty()
+    }
+
     /// Starts that are over, where nobody said what it runs.
     pub fn starts_of_no_workload(&self) -> u64 {
         if self.workload().is_some() { 0 } else { self.ended.len() as u64 }
