@@ -93,6 +93,7 @@ pub(super) fn render(profile: &Profile, name: &str) -> Result<Rendered, RenderEr
             if at == 0 {
                 line(format_args!("      args:"));
             }
+            let arg = &in_numbers(arg);
             line(format_args!("        - index: {}", arg.index));
             line(format_args!("          op: {}", arg.operator.as_str()));
             for (key, value) in values(rule, arg)? {
@@ -114,6 +115,14 @@ fn errno(rule: &Rule, notes: &mut Vec<String>) -> Option<u16> {
         return None;
     }
     errno
+}
+
+/// What always holds, in the one way for which the format has a number.
+const fn in_numbers(arg: &ArgCondition) -> ArgCondition {
+    match (arg.operator, arg.value) {
+        (Operator::LessOrEqual, u64::MAX) => ArgCondition { operator: Operator::GreaterOrEqual, value: 0, ..*arg },
+        _ => *arg,
+    }
 }
 
 fn values(rule: &Rule, arg: &ArgCondition) -> Result<Vec<(&'static str, i64)>, RenderError> {
