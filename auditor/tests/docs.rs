@@ -9,12 +9,13 @@ use std::process::Command;
 use auditor::config::{self, Config, Settings};
 use auditor::metrics::ALL;
 
-const DOCUMENTS: [&str; 7] = [
+const DOCUMENTS: [&str; 8] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "dashboards/README.md",
     "docs/coverage.md",
+    "docs/floor.md",
     "docs/metrics.md",
     "docs/traps.md",
 ];

@@ -40,6 +40,12 @@ pub struct Estimate {
     pub starts_with_own_call: u32,
     /// Pairs of other starts that alone share a call.
     pub pairs_with_own_call: u32,
+    /// Starts that were refused a call which they may have needed. They count as those that made one of their own.
+    #[serde(default)]
+    pub starts_refused: u32,
+    /// What calls were made with counts as well: the chance, starts and pairs are about a call or an argument.
+    #[serde(default)]
+    pub with_arguments: bool,
     /// The chance that the next start makes a call not seen yet; `None` with fewer than two starts.
     pub chance: Option<Chance>,
     /// New calls to expect of the next start: Q1 / T (Good and Turing), where Q1 calls were made by one start alone.
@@ -67,16 +73,17 @@ pub struct Chance {
 impl Estimate {
     /// From the starts that were seen.
     #[must_use]
-    pub fn of(incidence: &Incidence) -> Self {
+    pub fn of<K: Ord>(incidence: &Incidence<K>) -> Self {
         let starts = incidence.starts;
         let made_by = |number: u32| incidence.calls.values().filter(move |made| made.starts == number);
         let own: BTreeSet<u32> = made_by(1).map(|made| made.first).collect();
+        let new: BTreeSet<u32> = own.union(&incidence.refused).copied().collect();
         let pairs: BTreeSet<(u32, u32)> = made_by(2)
             .filter_map(|made| Some((made.first, made.second?)))
-            .filter(|(one, other)| !own.contains(one) && !own.contains(other))
+            .filter(|(one, other)| !new.contains(one) && !new.contains(other))
             .collect();
-        let (own, pairs) = (count(own.len()), count(pairs.len()));
-        let rare = own.saturating_add(pairs).max(u32::from(starts < FEW));
+        let (own, new, pairs) = (count(own.len()), count(new.len()), count(pairs.len()));
+        let rare = new.saturating_add(pairs).max(u32::from(starts < FEW));
         let known = |value: f64| (starts >= FEWEST).then_some(value);
         let t = f64::from(starts);
         let (q1, q2) = (f64::from(count(made_by(1).count())), f64::from(count(made_by(2).count())));
@@ -86,7 +93,9 @@ impl Estimate {
             calls: count(incidence.calls.len()),
             starts_with_own_call: own,
             pairs_with_own_call: pairs,
-            chance: known(f64::from(own) / t).map(|estimate| Chance {
+            starts_refused: count(incidence.refused.len()),
+            with_arguments: false,
+            chance: known(f64::from(new) / t).map(|estimate| Chance {
                 estimate,
                 below: upper_limit(rare, starts, MISS),
                 confidence: PROMISED,
@@ -107,28 +116,34 @@ impl Estimate {
     /// For people: one sentence without a full stop.
     #[must_use]
     pub fn in_words(&self) -> String {
-        const WHAT: &str = "the chance that the next start needs a call not seen yet is";
-        let Self { starts, starts_with_own_call: own, pairs_with_own_call: pairs, .. } = *self;
+        let Self { starts, starts_with_own_call: own, pairs_with_own_call: pairs, starts_refused: refused, .. } = *self;
+        let new = if self.with_arguments { "a call or an argument" } else { "a call" };
+        let what = format!("the chance that the next start needs {new} not seen yet is");
         let Some(chance) = self.chance else {
             let why =
                 if starts == 0 { "no whole start was seen" } else { "one whole start says nothing about the next" };
-            return format!("{WHAT} unknown: {why}");
+            return format!("{what} unknown: {why}");
         };
         let mut seen = vec![format!("{starts} starts")];
         seen.push(match own {
-            0 => "none of them brought a call of its own".to_owned(),
-            own => format!("{own} of them brought a call of its own"),
+            0 => format!("none of them brought {new} of its own"),
+            own => format!("{own} of them brought {new} of its own"),
         });
         if pairs > 0 {
             let share = if pairs == 1 { "pair shares" } else { "pairs share" };
-            seen.push(format!("{pairs} {share} a call that no other start made"));
+            let made = if self.with_arguments { "has" } else { "made" };
+            seen.push(format!("{pairs} {share} {new} that no other start {made}"));
+        }
+        if refused > 0 {
+            let were = if refused == 1 { "was" } else { "were" };
+            seen.push(format!("{refused} {were} refused a call that may be needed"));
         }
         let seen = seen.join(", ");
         if chance.below >= 1.0 {
-            return format!("{WHAT} not bounded ({seen})");
+            return format!("{what} not bounded ({seen})");
         }
         let bound = percent_up(chance.below);
-        format!("{WHAT} below {bound} ({:.0} % confidence; {seen})", 100.0 * chance.confidence)
+        format!("{what} below {bound} ({:.0} % confidence; {seen})", 100.0 * chance.confidence)
     }
 }
 
@@ -216,6 +231,30 @@ mod tests {
     fn a_pair_with_a_start_that_counts_already_is_not_counted_again() {
         let estimate = Estimate::of(&incidence(&[&[1, 2, 3], &[1, 3], &[1, 4], &[1, 4], &[1]]));
         assert_eq!((estimate.starts_with_own_call, estimate.pairs_with_own_call), (1, 1));
+    }
+
+    #[test]
+    fn a_start_that_was_refused_something_counts_as_one_that_brought_something() {
+        let mut every = Incidence::default();
+        let mut one = Incidence::default();
+        for start in 0..20 {
+            every.add([(Abi::X86_64, SyscallNr(1))]);
+            every.refuse();
+            one.add([(Abi::X86_64, SyscallNr(1))]);
+            if start == 7 {
+                one.refuse();
+            }
+        }
+        let every = Estimate::of(&every);
+        assert_eq!((every.starts_with_own_call, every.starts_refused, every.assured()), (0, 20, Some(0.0)));
+        assert_eq!(
+            every.in_words(),
+            "the chance that the next start needs a call not seen yet is not bounded (20 starts, none of them brought a \
+             call of its own, 20 were refused a call that may be needed)"
+        );
+        let own = Incidence { refused: BTreeSet::new(), ..one.clone() };
+        let (one, own) = (Estimate::of(&one), Estimate::of(&own));
+        assert!(near(one.chance.map(|chance| chance.estimate), 0.05) && one.assured() < own.assured());
     }
 
     #[test]

@@ -151,6 +151,8 @@ pub struct Window {
     pub lost: u64,
     /// When a call was last seen that no start had made before.
     pub last_new: Option<Timestamp>,
+    /// Seconds counted since then, over all starts: what lies between two starts is no time in which nothing new came.
+    pub quiet_seconds: Option<u64>,
 }
 
 impl Evidence {
@@ -204,10 +206,17 @@ impl Evidence {
         let from_first_call = starts.iter().filter(|start| start.from_first_call).count();
         let lost = starts.iter().map(|start| start.lost).sum();
         let mut first: BTreeMap<(Abi, SyscallNr), Timestamp> = BTreeMap::new();
-        for (key, seen) in starts.iter().flat_map(|start| &start.calls) {
+        // What was refused, and what a runtime sets up without a filter, is nothing that a start makes.
+        let used = starts.iter().flat_map(|start| start.calls.iter().map(move |(key, seen)| (start, key, seen)));
+        for (_, key, seen) in used.filter(|(start, _, seen)| crate::audit::is_used(&seen.tally, start.confined)) {
             let known = first.entry(*key).or_insert(seen.first);
             *known = seen.first.min(*known);
         }
+        let last_new = first.into_values().max();
+        let since = |from: Timestamp| {
+            let after = |start: &&Start| u64::try_from(start.until.duration_since(from).as_secs()).unwrap_or(0);
+            starts.iter().map(|start| start.seconds.min(after(start))).sum()
+        };
         Window {
             since: starts.iter().map(|start| start.began).min(),
             until: starts.iter().map(|start| start.until).max(),
@@ -215,7 +224,8 @@ impl Evidence {
             seconds: starts.iter().map(|start| start.seconds).sum(),
             complete: !starts.is_empty() && from_first_call == starts.len() && lost == 0,
             lost,
-            last_new: first.into_values().max(),
+            last_new,
+            quiet_seconds: last_new.map(since),
         }
     }
 

@@ -57,6 +57,9 @@ pub struct WorkloadView {
     pub lost: u64,
     /// When a call was last seen that no start had made before.
     pub last_new: Option<Timestamp>,
+    /// Seconds counted since then, over all starts.
+    #[serde(default)]
+    pub quiet_seconds: Option<u64>,
     /// What its whole starts say about the next.
     pub estimate: Estimate,
     /// SHA-256 of the profiles that it ran under.
@@ -162,6 +165,7 @@ impl WorkloadView {
             complete: window.complete,
             lost: window.lost,
             last_new: window.last_new,
+            quiet_seconds: window.quiet_seconds,
             estimate: estimate(evidence),
             profiles: evidence.profiles().into_iter().flatten().map(str::to_owned).collect(),
         }

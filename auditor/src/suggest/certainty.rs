@@ -1,12 +1,20 @@
 //! How far a suggestion can be trusted, and whether that is as far as somebody demands.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::RuntimeFloor;
-use crate::coverage::{Estimate, percent_down, percent_up};
-use crate::evidence::Evidence;
-use crate::syscall::{Abi, known_name};
+use super::argument::told_apart;
+use crate::counters::Tally;
+use crate::coverage::{Estimate, Incidence, percent_down, percent_up};
+use crate::evidence::argument::table;
+use crate::evidence::{Arguments, Evidence};
+use crate::profile::{Policy, Verdict};
+use crate::syscall::{Abi, SyscallNr, known_name};
+
+const ENOSYS: u16 = 38;
 
 /// What a suggestion rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -27,7 +35,7 @@ pub struct Certainty {
     pub lost: u64,
     /// When a call was last seen that no start had made before.
     pub last_new: Option<Timestamp>,
-    /// Seconds from then to the last call counted.
+    /// Seconds counted since then, over all starts.
     pub quiet_seconds: Option<u64>,
     /// What the whole starts say about the next.
     pub estimate: Estimate,
@@ -44,13 +52,89 @@ pub struct Demand {
     pub coverage: Option<f64>,
 }
 
+/// What a suggestion gives, whatever the starts made: what it cannot miss.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scope<'a> {
+    pub(super) floor: &'a RuntimeFloor,
+    pub(super) native: Abi,
+    /// What refused the calls that were refused; without one any refusal may have been of a call that is needed.
+    pub(super) active: Option<&'a Policy>,
+    /// What the user takes in.
+    pub(super) taken_in: &'a BTreeSet<(Abi, SyscallNr)>,
+    /// Calls of which only what was seen is let through.
+    pub(super) conditions: &'a BTreeSet<&'static str>,
+}
+
+/// What a start needs: a call, and of those with conditions also what it is made with.
+type Need = (Abi, SyscallNr, Option<[u64; 2]>);
+
+impl Scope<'_> {
+    fn is_given(&self, abi: Abi, nr: SyscallNr) -> bool {
+        abi == self.native && known_name(abi, nr).is_some_and(|name| self.floor.calls.contains(&name))
+    }
+
+    fn estimate(&self, evidence: &Evidence) -> Estimate {
+        let (mut calls, mut needs) = (Incidence::default(), Incidence::<Need>::default());
+        let given = self.parts(&self.floor.given(self.native));
+        for start in evidence.counted().filter(|start| start.is_whole()) {
+            let made: Vec<_> = start.made().filter(|(abi, nr)| !self.is_given(*abi, *nr)).collect();
+            let asked = self.parts(&start.arguments);
+            needs.add(made.iter().map(|(abi, nr)| (*abi, *nr, None)).chain(asked.difference(&given).copied()));
+            calls.add(made);
+            if start.calls.iter().any(|(call, seen)| self.is_missing(*call, &seen.tally, start.confined)) {
+                calls.refuse();
+                needs.refuse();
+            }
+        }
+        if self.conditions.is_empty() {
+            return Estimate::of(&calls);
+        }
+        let finer = Estimate::of(&needs);
+        Estimate {
+            chance: finer.chance,
+            starts_with_own_call: finer.starts_with_own_call,
+            pairs_with_own_call: finer.pairs_with_own_call,
+            with_arguments: true,
+            ..Estimate::of(&calls)
+        }
+    }
+
+    /// What the conditions tell apart of what calls are made with.
+    fn parts(&self, arguments: &Arguments) -> BTreeSet<Need> {
+        let named = arguments.calls.iter().filter_map(|(&(abi, nr), values)| {
+            let noted = table::noted(abi, nr).filter(|noted| self.conditions.contains(noted.name))?;
+            Some(values.seen.keys().flat_map(move |value| {
+                told_apart(noted, abi, value).into_iter().map(move |part| (abi, nr, Some(part)))
+            }))
+        });
+        named.flatten().collect()
+    }
+
+    /// A refusal that may have been of something needed. With ENOSYS programs look for another way, as they do on an older
+    /// kernel; what the profile lets through was refused by a filter of the program's own.
+    fn is_missing(&self, call: (Abi, SyscallNr), tally: &Tally, confined: Option<bool>) -> bool {
+        let denials = &tally.denials;
+        let only_enosys = denials.certain() == denials.errno && denials.last_errno == Some(ENOSYS);
+        let by_the_profile = |active: &Policy| !matches!(active.verdict(call.0, call.1), Verdict::Allowed(_));
+        denials.certain() > 0
+            && !only_enosys
+            && confined != Some(false)
+            && !self.taken_in.contains(&call)
+            && self.active.is_none_or(by_the_profile)
+    }
+}
+
 impl Certainty {
-    /// Of what was seen. What the runtime needs is in every suggestion, and so not what a start could miss.
+    /// Of what was seen, without what the runtime needs, which is in every suggestion.
     #[must_use]
     pub fn of(evidence: &Evidence, floor: &RuntimeFloor, native: Abi) -> Self {
+        let (taken_in, conditions) = (&BTreeSet::new(), &BTreeSet::new());
+        Self::within(evidence, &Scope { floor, native, active: None, taken_in, conditions })
+    }
+
+    /// The same of a suggestion that gives more, or less.
+    pub(super) fn within(evidence: &Evidence, scope: &Scope<'_>) -> Self {
         let window = evidence.window();
-        let is_given = |abi, nr| abi == native && known_name(abi, nr).is_some_and(|name| floor.calls.contains(&name));
-        let seconds_between = |from: Timestamp, to: Timestamp| u64::try_from(to.duration_since(from).as_secs()).ok();
         Self {
             since: window.since,
             until: window.until,
@@ -60,8 +144,8 @@ impl Certainty {
             complete: window.complete,
             lost: window.lost,
             last_new: window.last_new,
-            quiet_seconds: window.last_new.zip(window.until).and_then(|(new, until)| seconds_between(new, until)),
-            estimate: Estimate::of(&evidence.incidence().without(is_given)),
+            quiet_seconds: window.quiet_seconds,
+            estimate: scope.estimate(evidence),
         }
     }
 
@@ -105,10 +189,15 @@ impl Certainty {
                 || format!("is unknown from {}", whole(starts)),
                 |assured| format!("is at least {} (95 % confidence)", percent_down(assured)),
             );
-            missing.push(format!(
+            let mut line = format!(
                 "--min-coverage: the chance that the next start needs nothing new {known}, and {} is demanded",
                 percent_up(wanted)
-            ));
+            );
+            match self.estimate.starts_refused {
+                0 => {}
+                refused => line += &format!("; {} refused a call that may be needed", were(refused)),
+            }
+            missing.push(line);
         }
         missing
     }
@@ -118,6 +207,10 @@ impl Certainty {
         let by_the_clock = by_the_clock.and_then(|seconds| u64::try_from(seconds).ok());
         self.seconds.min(by_the_clock.unwrap_or(0))
     }
+}
+
+fn were(starts: u32) -> String {
+    if starts == 1 { "1 start was".to_owned() } else { format!("{starts} starts were") }
 }
 
 fn whole(starts: u32) -> String {

@@ -9,7 +9,9 @@
 
 mod table;
 
+use crate::evidence::{Arguments, Values};
 use crate::profile::Runtime;
+use crate::syscall::{self, Abi};
 
 /// The calls that a runtime makes in the container between installing the filter and the start of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +20,9 @@ pub struct RuntimeFloor {
     pub runtime: Runtime,
     /// Kernel names of the calls, in order: those that were measured, and those that may come at any moment.
     pub calls: &'static [&'static str],
+    /// What they are made with, of those whose arguments are noted (see
+    /// [`table::noted`](crate::evidence::argument::table::noted)): the values of the noted registers, in order.
+    pub arguments: &'static [(&'static str, &'static [[u64; 2]])],
 }
 
 /// What a floor rests on.
@@ -47,11 +52,13 @@ pub struct Call {
     pub needed: &'static [&'static str],
     /// Configurations in which it was made.
     pub made: &'static [&'static str],
+    /// With what it was made in any of them, where its arguments are noted.
+    pub values: &'static [[u64; 2]],
 }
 
 impl RuntimeFloor {
     /// Of what no runtime starts.
-    pub const NONE: Self = Self { runtime: Runtime::Runc, calls: &[] };
+    pub const NONE: Self = Self { runtime: Runtime::Runc, calls: &[], arguments: &[] };
     /// runc.
     pub const RUNC: Self = table::RUNC;
     /// crun.
@@ -64,6 +71,15 @@ impl RuntimeFloor {
             Runtime::Runc => &Self::RUNC,
             Runtime::Crun => &Self::CRUN,
         }
+    }
+
+    /// What the runtime makes its calls with, where that is noted. Nobody counted how often.
+    #[must_use]
+    pub(super) fn given(&self, native: Abi) -> Arguments {
+        let values =
+            |values: &[[u64; 2]]| Values { seen: values.iter().map(|value| (*value, 0)).collect(), overflowed: 0 };
+        let call = |&(name, of): &(&str, &[[u64; 2]])| Some(((native, syscall::number(native, name)?), values(of)));
+        Arguments { calls: self.arguments.iter().filter_map(call).collect() }
     }
 
     /// Whose floor a suggestion has, and what it rests on, for people.
@@ -92,6 +108,15 @@ impl RuntimeFloor {
         match runtime {
             Runtime::Runc => &GO,
             Runtime::Crun => &[],
+        }
+    }
+
+    /// What it may make its calls with, beside what was measured; with the reason.
+    #[must_use]
+    pub const fn values_at_any_moment(runtime: Runtime) -> &'static [(&'static str, u64, &'static str)] {
+        match runtime {
+            Runtime::Runc => &GO_VALUES,
+            Runtime::Crun => &C_VALUES,
         }
     }
 }
@@ -131,12 +156,36 @@ const GO: [(&str, &str); 30] = [
     ("write", "waking who waits for files, the message of a failure (netpollBreak in netpoll_epoll.go)"),
 ];
 
+/// What [`GO`]'s calls are made with, and what libcontainer and the libraries that it has ask of `prctl` in circumstances
+/// that were not measured.
+const GO_VALUES: [(&str, u64, &str); 10] = [
+    ("clone", 0x5_0f00, "a thread as Go makes one (cloneFlags in os_linux.go)"),
+    ("clone", 0x3d_0f00, "a thread as the C library makes one (pthread_create through cgo)"),
+    ("mmap", 0, "room for the heap or a stack, PROT_NONE (sysReserveOS in mem_linux.go, pthread_create)"),
+    ("mmap", 3, "memory, PROT_READ|PROT_WRITE (sysAllocOS and sysMapOS in mem_linux.go)"),
+    ("mprotect", 3, "the stack of a new thread, PROT_READ|PROT_WRITE (pthread_create)"),
+    ("prctl", 1, "PR_SET_PDEATHSIG, where the user changed it (Restore in libcontainer/system/linux.go)"),
+    ("prctl", 2, "PR_GET_PDEATHSIG, to see whether it did (the same)"),
+    ("prctl", 15, "PR_SET_NAME, the name of a thread"),
+    ("prctl", 23, "PR_CAPBSET_READ, which capabilities the kernel has (the capability library)"),
+    ("prctl", 38, "PR_SET_NO_NEW_PRIVS, wherever it comes after the filter"),
+];
+
+/// The same of crun, which is written in C and has one thread.
+const C_VALUES: [(&str, u64, &str); 5] = [
+    ("prctl", 1, "PR_SET_PDEATHSIG, the parent's end is the program's"),
+    ("prctl", 2, "PR_GET_PDEATHSIG, the same"),
+    ("prctl", 15, "PR_SET_NAME, the name of the process"),
+    ("prctl", 23, "PR_CAPBSET_READ, which capabilities the kernel has (libcap)"),
+    ("prctl", 38, "PR_SET_NO_NEW_PRIVS, wherever it comes after the filter"),
+];
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::syscall::{self, Abi};
+    use crate::evidence::argument::table::noted;
 
     #[test]
     fn a_floor_is_what_was_measured_and_what_may_come_at_any_moment() {
@@ -147,6 +196,28 @@ mod tests {
             let any_moment = RuntimeFloor::at_any_moment(runtime).iter().map(|(name, _)| *name);
             let all: BTreeSet<_> = measured.chain(any_moment).collect();
             assert_eq!(floor.calls, all.into_iter().collect::<Vec<_>>(), "{runtime}: run `cargo xtask floor`");
+        }
+    }
+
+    #[test]
+    fn what_a_floor_s_calls_are_made_with_is_what_was_measured_and_what_may_come() {
+        for runtime in [Runtime::Runc, Runtime::Crun] {
+            let floor = RuntimeFloor::of(runtime);
+            let measured = RuntimeFloor::measurement(runtime).calls.iter();
+            let measured = measured.flat_map(|call| call.values.iter().map(|value| (call.name, *value)));
+            let any_moment = RuntimeFloor::values_at_any_moment(runtime).iter();
+            let all: BTreeSet<_> = measured.chain(any_moment.map(|(name, value, _)| (*name, [*value, 0]))).collect();
+            let values = floor.arguments.iter().flat_map(|(name, values)| values.iter().map(|value| (*name, *value)));
+            assert_eq!(
+                values.collect::<Vec<_>>(),
+                all.into_iter().collect::<Vec<_>>(),
+                "{runtime}: run `cargo xtask floor`"
+            );
+            // A call without values would be refused whatever it is made with.
+            for name in floor.calls {
+                let is_noted = noted(Abi::X86_64, syscall::number(Abi::X86_64, name).unwrap()).is_some();
+                assert_eq!(floor.arguments.iter().any(|(of, _)| of == name), is_noted, "{runtime}: {name}");
+            }
         }
     }
 

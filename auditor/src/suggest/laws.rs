@@ -7,12 +7,13 @@ use crate::evidence::Arguments;
 use crate::profile::Policy;
 use crate::syscall::{self, Abi, SyscallNr, display_name};
 
-/// `arguments` are those that conditions were made from: of a call that has them only these must pass.
+/// `arguments` are those that conditions were made from, what was seen and what the runtime asks for: of a call that has
+/// them only these must pass.
 pub(super) fn check(
     active: &Policy,
     small: &Policy,
     seen: &Seen,
-    arguments: Option<&Arguments>,
+    arguments: Option<(&Arguments, &Arguments)>,
 ) -> Result<(), SuggestError> {
     for abi in Abi::ALL {
         let mut known = syscall::all(abi).map(|(nr, _)| nr).chain([SyscallNr::OUTSIDE]);
@@ -22,12 +23,15 @@ pub(super) fn check(
             return Err(SuggestError::Wider { abi, name: display_name(abi, nr) });
         }
     }
-    let passes = |call: (Abi, SyscallNr)| {
+    let passes = |call: (Abi, SyscallNr), arguments: Option<&Arguments>| {
         active.is_within(small, call.0, call.1)
             || is_within(active, small, call.0, call.1)
             || arguments.is_some_and(|arguments| passes_as_seen(active, small, call, arguments))
     };
-    match seen.calls.iter().find(|call| !passes(**call)) {
+    let (asked, given) = arguments.unzip();
+    let seen = seen.calls.iter().find(|call| !passes(**call, asked));
+    let given = || given.into_iter().flat_map(|given| given.calls.keys()).find(|call| !passes(**call, given));
+    match seen.or_else(given) {
         Some(&(abi, nr)) => Err(SuggestError::Narrower { abi, name: display_name(abi, nr) }),
         None => Ok(()),
     }

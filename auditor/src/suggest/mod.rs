@@ -17,7 +17,7 @@ mod staged;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::counters::{Counters, Tally};
-use crate::evidence::{Arguments, Evidence, Window};
+use crate::evidence::{Evidence, Window};
 use crate::profile::merge::{MergeError, merge};
 use crate::profile::{Arch, HostArch, Policy, Profile, Summary};
 use crate::syscall::{self, Abi, SyscallNr};
@@ -190,7 +190,6 @@ pub fn suggest(request: &Request<'_>) -> Result<Suggestion, SuggestError> {
     // A unit's own filter is no profile that anybody gave us, but what was called without it is systemd's.
     let own_filter = || !evidence.of_containers() && evidence.counted().all(|start| start.confined == Some(true));
     let confined = request.profile.is_some() || own_filter();
-    let certainty = Certainty::of(evidence, request.floor, host.native);
     let mut denied = denied_calls(&counters, confined.then_some(&active));
     // From here on a given base takes the active profile's place, and then one that is wider by what is taken in.
     let request = &Request { profile: options.base.as_ref().or(request.profile), ..*request };
@@ -198,7 +197,7 @@ pub fn suggest(request: &Request<'_>) -> Result<Suggestion, SuggestError> {
     let opening = allow::Start { profile: request.profile, policy: &narrow, host, counters: &counters, confined };
     let opening = opening.open(&options.allow)?;
     denied.iter_mut().for_each(|call| call.taken_in = opening.names.contains(&call.name));
-    let mut notes = notes(&certainty, evidence.of_containers(), confined, &denied);
+    let mut notes = notes(evidence.of_containers(), confined, &denied);
     notes.extend(opening.notes.iter().cloned());
     let request = &Request { profile: opening.profile.as_ref().or(request.profile), ..*request };
     let start = policy_of(request.profile);
@@ -216,17 +215,18 @@ pub fn suggest(request: &Request<'_>) -> Result<Suggestion, SuggestError> {
         profile = unlogged;
     }
     notes.extend(logged_calls(&counters, &active, if is_unlogged { &options.allow } else { &[] }));
-    // What is taken in gets no conditions: what it is for was not seen.
-    let arguments = options.arguments.then(|| without(evidence.arguments(), &opening.calls));
-    if let Some(arguments) = &arguments {
-        let made = made(&counters, confined);
-        let narrowing =
-            argument::Narrowing { host, start: &start, arguments, made: &made, runtime: request.floor.runtime };
-        let narrowed = narrowing.narrow(profile);
+    let arguments = options.arguments.then(|| (evidence.arguments(), request.floor.given(host.native)));
+    let mut conditions = BTreeSet::new();
+    if let Some((arguments, given)) = &arguments {
+        let (made, taken_in) = (&made(&counters, confined), &opening.calls);
+        let (start, floor) = (&start, request.floor);
+        let narrowed = argument::Narrowing { host, start, arguments, made, floor, given, taken_in }.narrow(profile);
         profile = narrowed.profile;
+        conditions = narrowed.conditions;
         notes.extend(narrowed.notes);
     }
-    laws::check(&start, &profile.evaluate(host), &seen, arguments.as_ref())?;
+    let arguments = arguments.as_ref().map(|(arguments, given)| (arguments, given));
+    laws::check(&start, &profile.evaluate(host), &seen, arguments)?;
     let mut left_out = seen.left_out;
     if options.base.is_some() {
         left_out.extend(argument::refused(&start, &evidence.arguments()));
@@ -238,12 +238,21 @@ pub fn suggest(request: &Request<'_>) -> Result<Suggestion, SuggestError> {
     let enforced = profile.evaluate(host);
     let (before, after) = (narrow.native_summary(), enforced.native_summary());
     let exposure = Exposure::of(&narrow, &enforced);
-    let mut buys = vec![format!(
+    let scope = certainty::Scope {
+        floor: request.floor,
+        native: host.native,
+        active: confined.then_some(&active),
+        taken_in: &opening.calls,
+        conditions: &conditions,
+    };
+    let certainty = Certainty::within(evidence, &scope);
+    let mut first = Vec::from(certainty.in_words(if evidence.of_containers() { "container" } else { "command" }));
+    first.push(format!(
         "{} calls always allowed instead of {}, {} for some arguments instead of {}",
         after.allowed, before.allowed, after.conditional, before.conditional
-    )];
-    buys.extend(exposure.in_words());
-    notes.splice(2..2, buys);
+    ));
+    first.extend(exposure.in_words());
+    notes.splice(0..0, first);
     if options.mode == Mode::Log {
         let staged = staged::stage(&profile, request.profile, host)?;
         profile = staged.profile;
@@ -254,12 +263,6 @@ pub fn suggest(request: &Request<'_>) -> Result<Suggestion, SuggestError> {
     }
     let policy = profile.evaluate(host);
     Ok(Suggestion { before, after, profile, policy, certainty, exposure, denied, left_out, notes })
-}
-
-/// The arguments of all calls but these.
-fn without(mut arguments: Arguments, calls: &BTreeSet<(Abi, SyscallNr)>) -> Arguments {
-    arguments.calls.retain(|call, _| !calls.contains(call));
-    arguments
 }
 
 /// The union with the profiles that were given for it.
@@ -352,8 +355,8 @@ fn logged_calls(counters: &Counters, active: &Policy, allow: &[Allowance]) -> Ve
         .collect()
 }
 
-fn notes(certainty: &Certainty, of_containers: bool, confined: bool, denied: &[DeniedCall]) -> Vec<String> {
-    let mut notes = Vec::from(certainty.in_words(if of_containers { "container" } else { "command" }));
+fn notes(of_containers: bool, confined: bool, denied: &[DeniedCall]) -> Vec<String> {
+    let mut notes = Vec::new();
     if !confined && of_containers {
         notes.push(
             "the container has no filter: the runtime's own set-up (mount, pivot_root, unshare, ...) cannot be told from \

@@ -169,6 +169,28 @@ fn phases_are_told_where_they_are_known_and_unknown_elsewhere() {
 }
 
 #[test]
+fn the_quiet_time_is_counted_time_in_which_nothing_new_was_made() {
+    let nr = |number| (Abi::X86_64, SyscallNr(number));
+    let tally = Tally { calls: 1, ..Tally::default() };
+    let refused = Tally { denials: Denials { errno: 1, ..Denials::default() }, ..Tally::default() };
+    let set_up = Tally { unfiltered_calls: 1, ..Tally::default() };
+    let made =
+        |calls: &[(i32, Tally)]| Counters { tallies: calls.iter().map(|(at, tally)| (nr(*at), *tally)).collect() };
+    // Ten minutes after its beginning the first start makes a call that it had not made; a day later another one runs for
+    // five seconds, is refused one call, and is entered by somebody without a filter.
+    let minute = |minutes| hour(1) + jiff::SignedDuration::from_mins(minutes);
+    let mut first = start(1, &made(&[(1, tally), (2, tally)]));
+    first.calls.get_mut(&nr(2)).unwrap().first = minute(10);
+    let mut later = start(25, &made(&[(1, tally), (3, refused), (4, set_up)]));
+    (later.seconds, later.until) = (5, hour(25) + jiff::SignedDuration::from_secs(5));
+    let window = evidence(&[first.clone(), later]).window();
+    assert_eq!((window.last_new, window.quiet_seconds), (Some(minute(10)), Some(50 * 60 + 5)));
+    let view = WorkloadView::of(&evidence(&[first]), 0);
+    assert_eq!(serde_json::to_value(&view).unwrap()["quiet_seconds"], 3_000);
+    assert_eq!(evidence(&[]).window().quiet_seconds, None);
+}
+
+#[test]
 fn only_whole_starts_and_the_calls_of_their_programs_say_what_a_start_makes() {
     let nr = |number| (Abi::X86_64, SyscallNr(number));
     let tally = |calls, runtime_calls| Tally { calls, runtime_calls, ..Tally::default() };

@@ -22,6 +22,7 @@ mod syscalls;
 use auditor::profile::Profile;
 use auditor::profile::oci::parse_seccomp;
 use auditor::syscall::{self, Abi, SyscallNr};
+use proptest::prelude::ProptestConfig;
 
 const DOCKER_DEFAULT: &[u8] = include_bytes!("../data/docker-default-20.10-oci.json");
 
@@ -40,6 +41,12 @@ fn nr(abi: Abi, name: &str) -> SyscallNr {
 /// How long a processor has worked for this thread: what others do at the same time makes no difference.
 fn worked() -> std::time::Duration {
     nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap().into()
+}
+
+/// So many random cases, or as many as `AUDITOR_CASES` says.
+fn cases(number: u32) -> ProptestConfig {
+    let wanted = std::env::var("AUDITOR_CASES").ok().and_then(|number| number.parse().ok());
+    ProptestConfig::with_cases(wanted.unwrap_or(number))
 }
 
 /// Asserts that the output is what `golden/NAME` holds; `AUDITOR_RECORD=1` writes it anew.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use auditor::counters::{Counters, Tally};
 use auditor::evidence::argument::table::noted;
-use auditor::evidence::{Arguments, Evidence, Values};
-use auditor::profile::{HostArch, Policy, Profile};
-use auditor::suggest::{Options, Request, RuntimeFloor, SuggestError, Suggestion, suggest};
+use auditor::evidence::{Arguments, Evidence, Start, Values};
+use auditor::profile::{Action, HostArch, Policy, Profile, Rule, Runtime};
+use auditor::suggest::{Allowance, Options, Request, RuntimeFloor, SuggestError, Suggestion, suggest};
 use auditor::syscall::{self, Abi, SyscallNr};
 use proptest::prelude::*;
 
@@ -96,9 +96,127 @@ fn what_was_asked_for_passes_and_nothing_else() {
         assert!(native(policy, name, yes), "{name} {yes:x?} was seen");
         assert!(!native(policy, name, no), "{name} {no:x?} was not seen");
     }
-    let said = "--args: what was not seen to be asked of clone, ioctl, mprotect, personality, prctl, ptrace, setsockopt, \
-                socket is refused";
+    let said = "--args: what was not seen to be asked of clone, ioctl, mmap, mprotect, personality, prctl, ptrace, \
+                setsockopt, socket is refused";
     assert!(suggestion.notes.iter().any(|note| note == said), "{:?}", suggestion.notes);
+}
+
+#[test]
+fn what_the_runtime_alone_asks_for_is_all_that_its_calls_let_through() {
+    for (runtime, its_own) in [
+        (
+            Runtime::Runc,
+            &[("clone", &[0x5_0f00][..]), ("mmap", &[0, 0, 3]), ("mmap", &[0, 0, 0]), ("mprotect", &[0, 0, 3])][..],
+        ),
+        (Runtime::Crun, &[][..]),
+    ] {
+        let (counters, arguments) = asked(&[(X86, "mkdir", &[[0, 0]])]);
+        let (evidence, active) = (of(&counters, arguments), docker_default());
+        let options = Options { arguments: true, ..Options::default() };
+        let (host, floor) = (HOST.with(runtime), RuntimeFloor::of(runtime));
+        let suggestion =
+            suggest(&Request { evidence: &evidence, profile: Some(&active), host, floor, options: &options }).unwrap();
+        let policy = &suggestion.policy;
+        // TIOCSPGRP, a fork, and capabilities: what `--init` and the runtime do.
+        let both = [("ioctl", &[0, 0x5410][..]), ("clone", &[0x120_0011]), ("mprotect", &[0, 0, 1]), ("prctl", &[24])];
+        for (name, args) in both.into_iter().chain(its_own.iter().copied()) {
+            assert!(native(policy, name, args), "{runtime}: {name} {args:x?} is the runtime's");
+        }
+        // TIOCSTI, executable memory, PR_SET_MM, and a traced child.
+        for (name, args) in [
+            ("ioctl", &[0, 0x5412][..]),
+            ("mprotect", &[0, 0, 5]),
+            ("mmap", &[0, 0, 7]),
+            ("prctl", &[35]),
+            ("clone", &[0x120_2011]),
+        ] {
+            assert!(!native(policy, name, args), "{runtime}: {name} {args:x?} was asked for by nobody");
+        }
+        for (name, values) in floor.arguments {
+            for value in *values {
+                let args = arguments_of(X86, nr(X86, name), value);
+                assert!(native(policy, name, &args), "{runtime}: {name} {value:x?}");
+            }
+        }
+        // What was looked at and taken in is let through whatever it is asked for.
+        let options = Options { allow: vec![Allowance::parse("ioctl").unwrap()], ..options };
+        let suggestion =
+            suggest(&Request { evidence: &evidence, profile: Some(&active), host, floor, options: &options }).unwrap();
+        assert!(native(&suggestion.policy, "ioctl", &[0, 0x5412]), "{:?}", suggestion.notes);
+        // Without a runtime there is nothing that it needs.
+        let options = Options { without_runtime: true, ..options };
+        let floor = &RuntimeFloor::NONE;
+        let suggestion =
+            suggest(&Request { evidence: &evidence, profile: Some(&active), host, floor, options: &options }).unwrap();
+        assert!(!native(&suggestion.policy, "mprotect", &[0, 0, 3]));
+    }
+}
+
+#[test]
+fn a_clone3_that_is_let_through_is_named_as_the_way_around_conditions_on_clone() {
+    let active = profile(
+        r#"{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
+            {"names": ["mkdir", "clone", "clone3"], "action": "SCMP_ACT_ALLOW"}]}"#,
+    );
+    let rows: Asked<'_> = &[(X86, "clone", &[[0x120_0011, 0]]), (X86, "clone3", &[[0x10_0000, 0]])];
+    let warns = |suggestion: &Suggestion| suggestion.notes.iter().any(|note| note.contains("clone3-bypass"));
+    assert!(warns(&narrowed(rows, Some(&active))));
+    assert!(!warns(&narrowed(&rows[..1], Some(&active))));
+}
+
+#[test]
+fn the_chance_is_about_arguments_too_where_they_decide() {
+    let starts = |socket: [u64; 2], flags: u64, protection: u64| -> Vec<Start> {
+        (0..30)
+            .map(|number| {
+                let rows: [(Abi, &str, &[[u64; 2]]); 4] = [
+                    (X86, "socket", &[[1, 0x8_0001]]),
+                    (X86, "unshare", &[[0x2000_0000, 0]]),
+                    (X86, "mprotect", &[[1, 0]]),
+                    (X86, "ioctl", &[[0x5410, 0]]),
+                ];
+                let other: [(Abi, &str, &[[u64; 2]]); 3] = [
+                    (X86, "socket", &[socket]),
+                    (X86, "unshare", &[[flags, 0]]),
+                    (X86, "mprotect", &[[protection, 0]]),
+                ];
+                let (counters, arguments) = asked(if number == 7 { &other } else { &rows });
+                Start { arguments, ..start(number, &counters) }
+            })
+            .collect()
+    };
+    let active = profile(
+        r#"{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
+            {"names": ["socket", "unshare", "mprotect", "ioctl"], "action": "SCMP_ACT_ALLOW"}]}"#,
+    );
+    let own = |starts: &[Start], arguments: bool| {
+        let options = Options { arguments, ..Options::default() };
+        let evidence = evidence(starts);
+        let request = Request {
+            evidence: &evidence,
+            profile: Some(&active),
+            host: HOST,
+            floor: &RuntimeFloor::RUNC,
+            options: &options,
+        };
+        suggest(&request).unwrap().certainty.estimate
+    };
+    // The same but for what no condition tells apart: SOCK_CLOEXEC, and what is not PROT_EXEC.
+    let alike = starts([1, 1], 0x2000_0000, 3);
+    assert_eq!((own(&alike, true).starts_with_own_call, own(&alike, true).with_arguments), (0, true));
+    let alone = [starts([10, 1], 0x2000_0000, 1), starts([1, 1], 0x4000_0000, 1)];
+    for starts in &alone {
+        let (with, without) = (own(starts, true), own(starts, false));
+        assert_eq!((with.starts_with_own_call, without.starts_with_own_call), (1, 0));
+        assert!(with.assured() < without.assured() && with.calls == without.calls);
+        assert!(
+            with.in_words().ends_with("1 of them brought a call or an argument of its own)"),
+            "{}",
+            with.in_words()
+        );
+    }
+    // Nothing is refused of what has no conditions.
+    assert_eq!(own(&starts([1, 1], 0x2000_0000, 7), true).starts_with_own_call, 0);
 }
 
 #[test]
@@ -222,7 +340,20 @@ fn a_container_without_a_filter_gets_conditions_too() {
 }
 
 /// Calls with something to them, beside those of [`any_profile`].
-const NAMES: [&str; 9] = ["clone", "clone3", "socket", "socketcall", "shmat", "read", "execve", "statx", "mkdir"];
+const NAMES: [&str; 12] = [
+    "clone",
+    "clone3",
+    "socket",
+    "socketcall",
+    "shmat",
+    "read",
+    "execve",
+    "statx",
+    "mkdir",
+    "ioctl",
+    "prctl",
+    "mprotect",
+];
 
 fn any_asked() -> impl Strategy<Value = (Counters, Arguments)> {
     let abi = prop_oneof![3 => Just(Abi::X86_64), 1 => Just(Abi::I386), 1 => Just(Abi::X32)];
@@ -248,6 +379,18 @@ fn any_asked() -> impl Strategy<Value = (Counters, Arguments)> {
     })
 }
 
+/// With the calls of the runtime that have arguments to them: plain, or under the first rule's conditions.
+fn with_the_runtime_s(profile: impl Strategy<Value = Profile>) -> impl Strategy<Value = Profile> {
+    (profile, proptest::sample::subsequence(vec!["ioctl", "mmap", "mprotect", "prctl"], 1..5), any::<bool>()).prop_map(
+        |(mut profile, names, plain)| {
+            let names = names.into_iter().map(str::to_owned).collect();
+            let args = if plain { Vec::new() } else { profile.rules[0].args.clone() };
+            profile.rules.push(Rule { names, action: Action::Allow, errno: None, args });
+            profile
+        },
+    )
+}
+
 /// All six arguments with these in the noted registers.
 fn arguments_of(abi: Abi, nr: SyscallNr, value: &[u64; 2]) -> [u64; 6] {
     let mut args = [0; 6];
@@ -257,11 +400,11 @@ fn arguments_of(abi: Abi, nr: SyscallNr, value: &[u64; 2]) -> [u64; 6] {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(crate::cases(200))]
 
     #[test]
     fn what_was_seen_passes_and_nothing_is_wider(
-        active in prop_oneof![4 => any_profile(), 1 => Just(docker_default())],
+        active in prop_oneof![2 => any_profile(), 2 => with_the_runtime_s(any_profile()), 1 => Just(docker_default())],
         (counters, arguments) in any_asked(),
         tries in proptest::collection::vec((proptest::sample::select(NAMES.to_vec()), [0..5_u64, 0..5_u64]), 20),
     ) {
@@ -278,6 +421,42 @@ proptest! {
                     prop_assert!(new.action.passes(), "{} {:?} {:x?}", abi, nr, args);
                 }
             }
+        }
+        // What the runtime asks for passes, and of calls with conditions nothing else that was not seen.
+        let given = |abi: Abi, name: &str| -> Vec<[u64; 2]> {
+            let of = RuntimeFloor::RUNC.arguments.iter().filter(|(of, _)| abi == X86 && *of == name);
+            of.flat_map(|(_, values)| values.iter().copied()).collect()
+        };
+        for (name, _) in RuntimeFloor::RUNC.arguments {
+            for value in given(X86, name) {
+                let args = arguments_of(X86, nr(X86, name), &value);
+                let (Ok(old), Ok(new)) = (before.decide(X86, nr(X86, name), &args), after.decide(X86, nr(X86, name), &args))
+                    else { continue };
+                prop_assert!(!old.action.passes() || new.action.passes(), "{} {:x?}", name, args);
+            }
+        }
+        let said = suggestion.notes.iter().find_map(|note| note.strip_prefix("--args: what was not seen to be asked of "));
+        let conditions: Vec<&str> =
+            said.into_iter().flat_map(|said| said.trim_end_matches(" is refused").split(", ")).collect();
+        let fewer = |name: &str| suggestion.notes.iter().any(|note| note.starts_with(&format!("--args: {name} has fewer")));
+        for name in conditions.iter().filter(|name| !fewer(name)) {
+            let abi = X86;
+            let Some(number) = syscall::number(abi, name) else { continue };
+            let all = Abi::ALL.into_iter().filter_map(|abi| Some((abi, syscall::number(abi, name)?)));
+            let mut seen: Vec<[u64; 2]> = all
+                .filter_map(|call| arguments.calls.get(&call))
+                .flat_map(|values| values.seen.keys().copied())
+                .collect();
+            seen.extend(given(abi, name));
+            // Nothing like what was seen: a flag or an operation that nobody has, executable memory.
+            let other = (0..32).map(|bit| 1_u64 << bit).find(|flag| {
+                seen.iter().all(|value| value[0] & flag == 0 && value[0] & 0xffff_ffff != *flag)
+            });
+            let other = if name.contains("mmap") || name.contains("mprotect") { Some(4) } else { other };
+            let Some(other) = other else { continue };
+            let args = arguments_of(abi, number, &[other, other]);
+            let Ok(new) = after.decide(abi, number, &args) else { continue };
+            prop_assert!(!new.action.passes(), "{} {:x?}", name, args);
         }
         for (name, [a, b]) in tries {
             for abi in [Abi::X86_64, Abi::I386, Abi::X32] {

@@ -229,7 +229,7 @@ fn the_unit_logs_and_answers_as_the_profile_does() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(crate::cases(300))]
 
     #[test]
     fn the_unit_lets_through_what_the_profile_does_for_any_arguments(profile in any_profile()) {

@@ -127,6 +127,40 @@ fn a_clone3_that_was_let_through_and_not_seen_is_answered_with_enosys() {
 }
 
 #[test]
+fn a_start_that_was_refused_a_call_carries_no_promise_until_that_is_taken_in() {
+    let made = |refusal: Tally| counters(&[(Abi::X86_64, "chdir", calls(1)), (Abi::X86_64, "mkdir", refusal)]);
+    let mut active = docker_default();
+    active.rules.iter_mut().for_each(|rule| rule.names.retain(|name| name != "mkdir"));
+    let certainty = |refusal: Tally, active: &Profile, allow: &[&str]| {
+        let starts: Vec<_> = (0..48).map(|number| start(number, &made(refusal))).collect();
+        let allow = allow.iter().map(|text| Allowance::parse(text).unwrap()).collect();
+        let options = Options { allow, ..Options::default() };
+        let (evidence, floor) = (evidence(&starts), &RuntimeFloor::RUNC);
+        suggest(&Request { evidence: &evidence, profile: Some(active), host: HOST, floor, options: &options })
+            .unwrap()
+            .certainty
+    };
+    let demand = Demand { coverage: Some(0.9), ..Demand::default() };
+    assert_eq!(
+        certainty(refused(1, 1), &active, &[]).shortfalls(&demand),
+        [
+            "--min-coverage: the chance that the next start needs nothing new is at least 0 % (95 % confidence), and 90 % is \
+          demanded; 48 starts were refused a call that may be needed"
+        ]
+    );
+    for (refusal, active, allow) in [
+        (refused(1, 1), &active, &["mkdir"][..]),
+        // As of an older kernel's: programs look for another way.
+        (refused(38, 1), &active, &[]),
+        // By a filter of the program's own.
+        (refused(1, 1), &docker_default(), &[]),
+    ] {
+        let certainty = certainty(refusal, active, allow);
+        assert_eq!((certainty.estimate.starts_refused, certainty.shortfalls(&demand)), (0, Vec::new()), "{allow:?}");
+    }
+}
+
+#[test]
 fn only_abis_that_were_seen_are_named() {
     let native_alone = suggestion(&counters(&[(Abi::X86_64, "mkdir", calls(1))]), Some(&docker_default()));
     assert_eq!(native_alone.profile.architectures, [Arch::X86_64]);
@@ -529,7 +563,7 @@ fn is_denied(verdict: Verdict) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(crate::cases(200))]
 
     #[test]
     fn a_suggestion_is_never_wider_and_never_narrower(

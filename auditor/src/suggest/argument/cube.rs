@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::evidence::argument::table::{Argument, Kind};
+use crate::evidence::argument::table::{Argument, Kind, Noted};
 use crate::profile::{ArgCondition, Operator, Rule};
+use crate::syscall::Abi;
 
 /// Distinct values that are listed at most: each is a rule, and a filter has 4,096 instructions.
 pub(super) const LISTED: usize = 32;
@@ -178,6 +179,26 @@ fn alternatives(name: &str, registers: &[Register], seen: &BTreeSet<[u64; 2]>) -
         }
         _ if values.len() > LISTED => Err(Open::Many(values.len())),
         _ => Ok(values.into_iter().collect()),
+    }
+}
+
+/// What conditions tell apart of the values that a call was made with: each flag, whether memory is executable, and else
+/// the value as far as it is compared.
+pub(in crate::suggest) fn told_apart(noted: &'static Noted, abi: Abi, value: &[u64; 2]) -> Vec<[u64; 2]> {
+    match noted.first.kind {
+        Kind::Pointer { .. } => Vec::new(),
+        Kind::Flags => {
+            (0..u32::BITS).map(|bit| 1 << bit).filter(|flag| value[0] & flag != 0).map(|flag| [flag, 0]).collect()
+        }
+        Kind::Protection if value[0] & EXECUTABLE == 0 => Vec::new(),
+        Kind::Protection => vec![[EXECUTABLE, 0]],
+        Kind::Operation => {
+            let mut part = [0; 2];
+            for ((place, argument), value) in part.iter_mut().zip(noted.arguments()).zip(value) {
+                *place = cube(noted.name, Register { argument, bits: argument.width.bits(abi) }, *value).value;
+            }
+            vec![part]
+        }
     }
 }
 

@@ -4,20 +4,24 @@
 //! arguments: it lets nothing more through, every value that was seen passes where it passed, and no other call is
 //! touched, for libseccomp's code for one call may depend on another's. Where that does not hold, the next wider
 //! conditions are tried, and in the end none.
+//!
+//! A call that only the runtime needs, and that nobody was seen to make, gets what the runtime makes it with. A start that
+//! went one way says nothing of the next one's runtime, so its values pass in any case.
 
 mod cube;
 mod proof;
-mod runtime;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub(super) use self::cube::told_apart;
 use self::cube::{Register, ladder, narrowed};
 use self::proof::{Question, with_values};
 pub(super) use self::proof::{is_within, passes_as_seen};
+use super::RuntimeFloor;
 use crate::evidence::Arguments;
 use crate::evidence::argument::table::{self, Kind, Noted};
 use crate::filter::Diagrams;
-use crate::profile::{HostArch, Policy, Profile, Rule, Runtime, reach};
+use crate::profile::{HostArch, Policy, Profile, Rule, Verdict, door, reach};
 use crate::syscall::{self, Abi, SyscallNr};
 
 /// What the conditions are made from.
@@ -29,13 +33,19 @@ pub(super) struct Narrowing<'a> {
     pub(super) arguments: &'a Arguments,
     /// How often each call was made.
     pub(super) made: &'a BTreeMap<(Abi, SyscallNr), u64>,
-    /// Who needs calls of its own before the program starts.
-    pub(super) runtime: Runtime,
+    /// What the runtime needs before the program starts.
+    pub(super) floor: &'a RuntimeFloor,
+    /// And with what: these values of the native ABI pass as they do at the start.
+    pub(super) given: &'a Arguments,
+    /// What was taken in whatever its arguments.
+    pub(super) taken_in: &'a BTreeSet<(Abi, SyscallNr)>,
 }
 
 /// What came of it.
 pub(super) struct Narrowed {
     pub(super) profile: Profile,
+    /// Calls that have conditions now.
+    pub(super) conditions: BTreeSet<&'static str>,
     /// What people should know, one line each.
     pub(super) notes: Vec<String>,
 }
@@ -46,10 +56,10 @@ impl Narrowing<'_> {
         let mut notes = Vec::new();
         if profile.default_action.passes() {
             notes.push("--args: the profile allows what it does not name, so no conditions were added".to_owned());
-            return Narrowed { profile, notes };
+            return Narrowed { profile, conditions: BTreeSet::new(), notes };
         }
         let mut search = Search { narrowing: self, policy: profile.evaluate(self.host), profile };
-        let names: BTreeSet<&str> = table::all().map(|(_, _, noted)| noted.name).collect();
+        let names: BTreeSet<&'static str> = table::all().map(|(_, _, noted)| noted.name).collect();
         let mut conditions = Vec::new();
         for name in names {
             match search.name(name) {
@@ -69,8 +79,15 @@ impl Narrowing<'_> {
                 names => format!("--args: what was not seen to be asked of {} is refused", names.join(", ")),
             },
         );
+        if conditions.contains(&"clone") && search.opens_clone3() {
+            notes.push(
+                "--args: clone3 is let through, and its flags are in memory, which no filter can read: who is refused a clone \
+                 can ask clone3 for the same (clone3-bypass of `auditor profile check`)"
+                    .to_owned(),
+            );
+        }
         search.profile.rules = grouped(search.profile.rules);
-        Narrowed { profile: search.profile, notes }
+        Narrowed { profile: search.profile, conditions: conditions.into_iter().collect(), notes }
     }
 }
 
@@ -107,7 +124,7 @@ struct Search<'a> {
 }
 
 enum Found {
-    /// The call is not let through, or nobody made it.
+    /// The call is not let through, or nobody made it and the runtime does not need it.
     Nothing,
     Conditions,
     /// Not on all arguments that were noted, and why.
@@ -118,23 +135,26 @@ enum Found {
 impl Search<'_> {
     fn name(&mut self, name: &str) -> Found {
         let is_here = |rule: &Rule| rule.action.passes() && rule.names.iter().any(|one| one == name);
-        let made: Vec<(Abi, SyscallNr)> = self
-            .policy
-            .abis()
-            .filter_map(|abi| Some((abi, syscall::number(abi, name)?)))
-            .filter(|call| self.narrowing.made.get(call).is_some_and(|count| *count > 0))
-            .collect();
-        if made.is_empty() || !self.profile.rules.iter().any(is_here) {
+        let Narrowing { host, made, floor, given, taken_in, .. } = self.narrowing;
+        let is_made = |call: &(Abi, SyscallNr)| made.get(call).is_some_and(|count| *count > 0);
+        let is_given = |(abi, _): &(Abi, SyscallNr)| *abi == host.native && floor.calls.contains(&name);
+        let all = || Abi::ALL.into_iter().filter_map(|abi| Some((abi, syscall::number(abi, name)?)));
+        let calls: Vec<(Abi, SyscallNr)> =
+            all().filter(|call| self.policy.contains(call.0) && (is_made(call) || is_given(call))).collect();
+        if calls.is_empty() || !self.profile.rules.iter().any(is_here) {
             return Found::Nothing;
         }
-        let (registers, mut seen) = match self.gather(&made) {
+        if all().any(|call| taken_in.contains(&call)) {
+            return Found::None("it was taken in, and what for was not seen".to_owned());
+        }
+        let (registers, mut seen) = match self.gather(&calls) {
             Ok(gathered) => gathered,
             Err(why) => return Found::None(why.to_owned()),
         };
-        seen.extend(runtime::values(self.narrowing.runtime, name).iter().map(|value| [*value, 0]));
-        let seen: BTreeSet<[u64; 2]> = seen.into_iter().filter(|value| self.passed(&made, value)).collect();
+        seen.extend(calls.iter().filter_map(|call| given.calls.get(call)).flat_map(|values| values.seen.keys()));
+        let seen: BTreeSet<[u64; 2]> = seen.into_iter().filter(|value| self.passed(&calls, value)).collect();
         if seen.is_empty() {
-            return Found::Nothing;
+            return Found::None("nothing that is asked of it is let through".to_owned());
         }
         let mut missing = None;
         for (alternatives, left_out) in ladder(name, &registers, &seen) {
@@ -151,11 +171,11 @@ impl Search<'_> {
         Found::None(missing.unwrap_or_else(|| "nothing of it can be refused".to_owned()))
     }
 
-    /// What was seen of a call by all ABIs, and where.
-    fn gather(&self, made: &[(Abi, SyscallNr)]) -> Result<(Vec<Register>, BTreeSet<[u64; 2]>), &'static str> {
+    /// What was seen of a call by all ABIs, and where. By one of which nobody made it, it is the runtime's.
+    fn gather(&self, calls: &[(Abi, SyscallNr)]) -> Result<(Vec<Register>, BTreeSet<[u64; 2]>), &'static str> {
         let mut registers: Option<Vec<Register>> = None;
         let mut seen = BTreeSet::new();
-        for call @ (abi, nr) in made {
+        for call @ (abi, nr) in calls {
             let noted =
                 table::noted(*abi, *nr).ok_or("its arguments are not noted for every ABI by which it was made")?;
             if !readable(noted) {
@@ -163,26 +183,30 @@ impl Search<'_> {
             }
             let of_abi = |argument| Register { argument, bits: argument.width.bits(*abi) };
             let mine: Vec<Register> = noted.arguments().map(of_abi).collect();
+            registers = Some(match registers {
+                None => mine,
+                Some(others) => merged(&others, &mine).ok_or("its ABIs take what it is asked for in different ways")?,
+            });
+            let made = self.narrowing.made.get(call).copied().unwrap_or_default();
+            if made == 0 {
+                continue;
+            }
             let values = self.narrowing.arguments.calls.get(call).ok_or("its arguments were not noted")?;
             let count = values.seen.values().fold(values.overflowed, |sum, count| sum.saturating_add(*count));
             if values.overflowed > 0 {
                 return Err("some of its arguments found no room");
             }
-            if self.narrowing.made.get(call).is_some_and(|calls| *calls > count) {
+            if made > count {
                 return Err("its arguments were not noted from the first call");
             }
-            registers = Some(match registers {
-                None => mine,
-                Some(others) => merged(&others, &mine).ok_or("its ABIs take what it is asked for in different ways")?,
-            });
             seen.extend(values.seen.keys().copied());
         }
         Ok((registers.unwrap_or_default(), seen))
     }
 
     /// Whether a value passes at all, by any ABI: what ran against the profile is no ground for conditions.
-    fn passed(&self, made: &[(Abi, SyscallNr)], value: &[u64; 2]) -> bool {
-        made.iter().any(|(abi, nr)| {
+    fn passed(&self, calls: &[(Abi, SyscallNr)], value: &[u64; 2]) -> bool {
+        calls.iter().any(|(abi, nr)| {
             let mut diagrams = Diagrams::new();
             let passing = self.policy.diagram(&mut diagrams, *abi, *nr).and_then(|all| {
                 let some = with_values(&mut diagrams, all, *abi, *nr, value)?;
@@ -211,15 +235,28 @@ impl Search<'_> {
         let profile = Profile { rules, ..self.profile.clone() };
         let after = profile.evaluate(self.narrowing.host);
         let made = self.narrowing.made.iter().filter(|(_, count)| **count > 0).map(|(call, _)| *call).collect();
-        let question =
-            Question { name, before: &self.policy, after: &after, seen: self.narrowing.arguments, made: &made };
+        let Narrowing { arguments: seen, given, .. } = *self.narrowing;
+        let question = Question { name, before: &self.policy, after: &after, seen, made: &made, given };
         // Where nobody knows what the start does with the call, its own rules stay.
         let start = Question { before: self.narrowing.start, ..question };
-        let holds = start.holds_for_the_name() && question.holds();
+        // Nor is anything put on what comes through a door where nobody knows what the start does there.
+        let is_shut = |(abi, nr)| {
+            after.is_within(self.narrowing.start, abi, nr) || is_within(&after, self.narrowing.start, abi, nr)
+        };
+        let mut doors = Abi::ALL.into_iter().filter_map(|abi| Some((abi, door(abi, name)?.0)));
+        let holds = start.holds_for_the_name() && doors.all(is_shut) && question.holds();
         if holds {
             (self.profile, self.policy) = (profile, after);
         }
         holds
+    }
+}
+
+impl Search<'_> {
+    /// Whether what is refused of `clone` can be had by another call.
+    fn opens_clone3(&self) -> bool {
+        let clone3 = |abi| syscall::number(abi, "clone3").map(|nr| self.policy.verdict(abi, nr));
+        self.policy.abis().filter_map(clone3).any(|verdict| !matches!(verdict, Verdict::Denied(_)))
     }
 }
 

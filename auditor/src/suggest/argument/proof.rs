@@ -19,6 +19,8 @@ pub(super) struct Question<'a> {
     pub(super) seen: &'a Arguments,
     /// Calls that were made at all.
     pub(super) made: &'a BTreeSet<(Abi, SyscallNr)>,
+    /// What the runtime makes its calls with: that must pass as before, too.
+    pub(super) given: &'a Arguments,
 }
 
 impl Question<'_> {
@@ -46,8 +48,10 @@ impl Question<'_> {
             return true;
         }
         let call = (abi, nr);
+        let passes = |values| passes_as_seen(self.before, self.after, call, values);
         is_within(self.after, self.before, abi, nr)
-            && (!self.made.contains(&call) || passes_as_seen(self.before, self.after, call, self.seen))
+            && (!self.made.contains(&call) || passes(self.seen))
+            && (!self.given.calls.contains_key(&call) || passes(self.given))
     }
 
     /// What comes through a multiplexed call may be less than before, unless it was seen.
