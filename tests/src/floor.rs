@@ -1,12 +1,15 @@
 //! Starts of a container in every way that changes what the runtime does between its filter and the program: what the
 //! measurement of the runtimes' floors is made of, and what a suggestion must pass.
 
+pub mod document;
+
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::engine::Engine;
+use crate::image;
 use crate::process::wait_for;
 
 /// A way to start a container, and to enter it.
@@ -44,7 +47,7 @@ const fn exec(name: &'static str, options: &'static [&'static str], with: &'stat
 const NO_NEW_PRIVILEGES: &str = "--security-opt=no-new-privileges";
 
 /// All of them.
-pub const CONFIGURATIONS: [Configuration; 21] = [
+pub const CONFIGURATIONS: [Configuration; 25] = [
     run("plain", &[]),
     run("no-new-privileges", &[NO_NEW_PRIVILEGES]),
     run("user", &["--user=user"]),
@@ -54,6 +57,7 @@ pub const CONFIGURATIONS: [Configuration; 21] = [
     run("confined-user", &[NO_NEW_PRIVILEGES, "--user=user", "--cap-drop=ALL"]),
     run("tty", &["--tty"]),
     run("user-tty", &["--user=user", "--tty"]),
+    run("confined-tty", &[NO_NEW_PRIVILEGES, "--tty"]),
     run("init", &["--init"]),
     run("confined-init", &["--init", "--tty", NO_NEW_PRIVILEGES, "--user=user"]),
     Configuration { name: "stopped-init", options: &["--init"], then: Then::Stops },
@@ -64,7 +68,10 @@ pub const CONFIGURATIONS: [Configuration; 21] = [
     exec("exec-user", &[], &["--user=user", "--workdir=/tmp", "--env=A=B"]),
     exec("exec-tty", &[], &["--tty"]),
     exec("confined-exec", &[NO_NEW_PRIVILEGES, "--user=user", "--cap-drop=ALL"], &[]),
+    exec("no-new-privileges-exec", &[NO_NEW_PRIVILEGES], &[]),
+    exec("exec-into-user", &["--user=user"], &[]),
     Configuration { name: "health", options: &[], then: Then::Healthy },
+    Configuration { name: "no-new-privileges-health", options: &[NO_NEW_PRIVILEGES], then: Then::Healthy },
     Configuration { name: "confined-health", options: &[NO_NEW_PRIVILEGES, "--user=user"], then: Then::Healthy },
 ];
 
@@ -220,6 +227,23 @@ pub fn tiny_program() -> Vec<u8> {
     longs(&mut file, &[0, BASE, BASE, length, length, 0x1000]);
     file.extend(CODE);
     file
+}
+
+/// An image with the tiny program as `/program`, which is its health check as well.
+pub fn import_tiny(engine: &Engine, tag: &str) -> Result<()> {
+    let tree = image::busybox_tree(engine)?;
+    let file = tree.path().join("program");
+    std::fs::write(&file, tiny_program()).context("writing the tiny program")?;
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let bare = format!("{tag}-bare");
+    engine.import_image(tree.path(), &bare)?;
+    with_health_check(engine, &bare, &["/program", "is", "well"], tag)
+}
+
+/// The tiny program in the image of this name.
+#[must_use]
+pub const fn tiny(image: &str) -> Program<'_> {
+    Program { image, work: &["/program"], stay: &["/program", "stay"], code: TINY_CODE }
 }
 
 /// The exit code of the tiny program: none that a client has of its own.

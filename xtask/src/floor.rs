@@ -10,7 +10,7 @@ use crate::setup::Group;
 use crate::supervise::supervise;
 use crate::{cgroups, repo, setup};
 
-/// Measures every configuration and writes the table; `check`: a few, and compares.
+/// Measures every configuration and writes the table and docs/floor.md; `check`: a few, and compares.
 pub fn run(check: bool) -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
         bail!("the measurement loads eBPF programs and starts a private container engine: run it as root");
@@ -23,7 +23,12 @@ pub fn run(check: bool) -> Result<()> {
         command.arg("--check");
     }
     match supervise(command)? {
-        WaitStatus::Exited(_, 0) => Ok(()),
+        WaitStatus::Exited(_, 0) if check => Ok(()),
+        WaitStatus::Exited(_, 0) => {
+            // The document is of the table that it was built with.
+            repo::run(repo::command("cargo").args(["build", "--quiet", "--package", "tests", "--bin", "floor"]))?;
+            repo::run(repo::command(repo::target().join("debug/floor")).arg("--document"))
+        }
         status => bail!("the measurement: {status:?}"),
     }
 }

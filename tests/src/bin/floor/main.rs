@@ -1,7 +1,7 @@
 //! What container runtimes need once their filter is in force, measured: `cargo xtask floor`.
 //!
 //! In a container whose program makes two calls in its life, everything else that the daemon counts under the filter is
-//! the runtime's. That is what it *makes*. Each of these calls is then left out of the engine's default profile, one at
+//! the runtime's. That is what it *makes*, and of some calls with what. Each of these calls is then left out of the engine's default profile, one at
 //! a time: where no container starts or works without it, it is *needed*. At last a profile of nothing but these calls must start every
 //! configuration.
 
@@ -16,8 +16,7 @@ use auditor::profile::Runtime;
 use auditor::suggest::RuntimeFloor;
 use serde_json::Value;
 use tests::engine::{CRUN, CgroupMode, Engine, program};
-use tests::floor::{CONFIGURATIONS, Program, TINY_CODE, tiny_program, with_health_check};
-use tests::image;
+use tests::floor::{CONFIGURATIONS, Program, document, import_tiny, tiny};
 use tests::profile;
 use tests::stage::Stage;
 
@@ -25,9 +24,10 @@ use self::measure::Measured;
 
 /// The image with the tiny program.
 const IMAGE: &str = "floor:rig";
-const TINY: Program<'_> = Program { image: IMAGE, work: &["/program"], stay: &["/program", "stay"], code: TINY_CODE };
-/// Those that `--check` measures again.
-const SHORT: [&str; 4] = ["plain", "confined-user", "tty", "exec-user"];
+const TINY: Program<'_> = tiny(IMAGE);
+/// Those that `--check` measures again: every way in, with and without what changes the calls.
+const SHORT: [&str; 9] =
+    ["plain", "confined-user", "tty", "init", "stopped-init", "exec", "exec-user", "health", "confined-health"];
 
 const RUNTIMES: [(Runtime, &[&str]); 2] = [(Runtime::Runc, &[]), (Runtime::Crun, &[CRUN])];
 
@@ -39,24 +39,23 @@ struct Place {
 }
 
 fn main() -> Result<()> {
-    let check = match std::env::args().nth(1).as_deref() {
-        None => false,
-        Some("--check") => true,
+    match std::env::args().nth(1).as_deref() {
+        None => measure_all(Place::new()?),
+        Some("--check") => compare(&Place::new()?),
+        Some("--document") => {
+            let file = document::path();
+            std::fs::write(&file, document::text()).with_context(|| format!("writing {}", file.display()))?;
+            println!("floor: written to {}", file.display());
+            Ok(())
+        }
         Some(other) => bail!("unknown argument {other}"),
-    };
-    let place = Place::new()?;
-    if check { compare(&place) } else { measure_all(place) }
+    }
 }
 
 impl Place {
     fn new() -> Result<Self> {
         let stage = Stage::of(Engine::start(CgroupMode::Unified)?)?;
-        let tree = image::busybox_tree(&stage.engine)?;
-        let file = tree.path().join("program");
-        std::fs::write(&file, tiny_program()).context("writing the tiny program")?;
-        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-        stage.engine.import_image(tree.path(), "floor:bare")?;
-        with_health_check(&stage.engine, "floor:bare", &["/program", "is", "well"], IMAGE)?;
+        import_tiny(&stage.engine, IMAGE)?;
         let default = profile::default_profile(&stage.engine)?;
         Ok(Self { stage, default, directory: tempfile::tempdir().context("making a directory for profiles")? })
     }
@@ -72,7 +71,7 @@ fn measure_all(place: Place) -> Result<()> {
     })?;
     let made: BTreeMap<_, _> = made.into_iter().collect();
     let calls = |runtime: Runtime| -> BTreeSet<String> {
-        let measured = made.iter().filter(|((of, _), _)| *of == runtime).flat_map(|(_, made)| made.iter().cloned());
+        let measured = made.iter().filter(|((of, _), _)| *of == runtime).flat_map(|(_, made)| made.keys().cloned());
         let any_moment = RuntimeFloor::at_any_moment(runtime).iter().map(|(name, _)| (*name).to_owned());
         measured.chain(any_moment).collect()
     };
@@ -102,18 +101,35 @@ fn measure_all(place: Place) -> Result<()> {
     Ok(())
 }
 
-/// A few configurations again: nothing is made that the table has not, and what it says is needed is still made.
+/// A few configurations again: nothing is made, and with nothing, that the table has not, and what it says is needed is
+/// still made.
 fn compare(place: &Place) -> Result<()> {
+    let versions = versions(&place.stage.engine)?;
+    for (runtime, _) in RUNTIMES {
+        let measured = RuntimeFloor::measurement(runtime).runtime;
+        let here = versions.runtimes.get(&runtime).context("a runtime without a version")?;
+        println!("{runtime}: measured with {measured}, here is {here}");
+        if here != measured {
+            println!("{runtime}: warning: the table is of another version; `cargo xtask floor` measures this one");
+        }
+    }
     let short: Vec<_> = CONFIGURATIONS.iter().filter(|configuration| SHORT.contains(&configuration.name)).collect();
+    ensure!(short.len() == SHORT.len(), "not every configuration of {SHORT:?} exists");
     let jobs: Vec<_> = RUNTIMES.iter().flat_map(|runtime| short.iter().map(move |c| (*runtime, **c))).collect();
     at_once(jobs, |((runtime, options), configuration)| {
         let made = measure::made(place, runtime, options, configuration, 1)?;
         let floor = RuntimeFloor::of(runtime);
-        let new: Vec<_> = made.iter().filter(|name| !floor.calls.contains(&name.as_str())).collect();
+        let new: Vec<_> = made.keys().filter(|name| !floor.calls.contains(&name.as_str())).collect();
         ensure!(new.is_empty(), "{runtime}, {}: makes {new:?}, which the table has not", configuration.name);
+        let is_known = |name: &str, value: &[u64; 2]| {
+            floor.arguments.iter().any(|(of, values)| *of == name && values.contains(value))
+        };
+        let values = made.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
+        let new: Vec<_> = values.filter(|(name, value)| !is_known(name, value)).collect();
+        ensure!(new.is_empty(), "{runtime}, {}: asks for {new:x?}, which the table has not", configuration.name);
         let needed = RuntimeFloor::measurement(runtime).calls.iter();
         let needed = needed.filter(|call| call.needed.contains(&configuration.name)).map(|call| call.name);
-        let gone: Vec<_> = needed.filter(|name| !made.contains(*name)).collect();
+        let gone: Vec<_> = needed.filter(|name| !made.contains_key(*name)).collect();
         ensure!(
             gone.is_empty(),
             "{runtime}, {}: does not make {gone:?}, which the table says it needs",

@@ -7,9 +7,10 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use auditor::profile::Runtime;
+use auditor::suggest::RuntimeFloor;
 
 use super::Versions;
-use super::measure::Measured;
+use super::measure::{Made, Measured};
 
 /// The file's text.
 pub(super) fn table(
@@ -23,13 +24,25 @@ pub(super) fn table(
     for (runtime, configurations) in tables {
         let constant = runtime.as_str().to_uppercase();
         let all = Vec::from_iter(calls(*runtime));
+        let mut arguments = Made::new();
+        for (name, values) in configurations.values().flat_map(|measured| &measured.made) {
+            arguments.entry(name.clone()).or_default().extend(values);
+        }
+        let measured = arguments.clone();
+        for (name, value, _) in RuntimeFloor::values_at_any_moment(*runtime) {
+            arguments.entry((*name).to_owned()).or_default().insert([*value, 0]);
+        }
+        arguments.retain(|_, values| !values.is_empty());
+        let rows: Vec<String> = arguments.iter().map(|(name, of)| format!("({name:?}, &{})", values(of))).collect();
         writeln!(
             text,
             "\n/// {runtime}: what it made in any configuration, and what it may do at any moment.\n\
-             pub(super) const {constant}: RuntimeFloor = RuntimeFloor {{ runtime: Runtime::{runtime:?}, calls: &{all:?} }};"
+             pub(super) const {constant}: RuntimeFloor = RuntimeFloor {{ runtime: Runtime::{runtime:?}, calls: &{all:?}, \
+             arguments: &[{}] }};",
+            rows.join(", ")
         )?;
         let version = versions.runtimes.get(runtime).context("a runtime without a version")?;
-        let names: BTreeSet<&String> = configurations.values().flat_map(|measured| &measured.made).collect();
+        let names: BTreeSet<&String> = configurations.values().flat_map(|measured| measured.made.keys()).collect();
         writeln!(
             text,
             "\npub(super) const {constant}_MEASURED: Measurement = Measurement {{ runtime: {version:?}, engine: {:?}, init: {:?}, \
@@ -37,15 +50,23 @@ pub(super) fn table(
             versions.engine, versions.init, versions.kernel, versions.date
         )?;
         for name in names {
-            let of = |which: fn(&Measured) -> &BTreeSet<String>| -> Vec<&str> {
-                configurations.iter().filter(|(_, m)| which(m).contains(name)).map(|(name, _)| *name).collect()
+            let of = |is_in: &dyn Fn(&Measured) -> bool| -> Vec<&str> {
+                configurations.iter().filter(|(_, measured)| is_in(measured)).map(|(name, _)| *name).collect()
             };
-            let (made, needed) = (of(|measured| &measured.made), of(|measured| &measured.needed));
-            writeln!(text, "Call {{ name: {name:?}, needed: &{needed:?}, made: &{made:?} }},")?;
+            let made = of(&|measured| measured.made.contains_key(name));
+            let needed = of(&|measured| measured.needed.contains(name));
+            let values = measured.get(name).map_or_else(|| "[]".to_owned(), values);
+            writeln!(text, "Call {{ name: {name:?}, needed: &{needed:?}, made: &{made:?}, values: &{values} }},")?;
         }
         text.push_str("] };\n");
     }
     formatted(&text)
+}
+
+/// Values of registers in the kernel's way of writing them.
+fn values(values: &BTreeSet<[u64; 2]>) -> String {
+    let pairs: Vec<String> = values.iter().map(|[first, second]| format!("[{first:#x}, {second:#x}]")).collect();
+    format!("[{}]", pairs.join(", "))
 }
 
 fn formatted(text: &str) -> Result<String> {
