@@ -10,9 +10,10 @@ first() {
     cp one two
     mv two b/three
     ln -s one four
-    ls -lR / >list 2>/dev/null
+    ls -lR /bin /etc /tmp >list
     grep -c busybox list
-    sort list | uniq | wc -l
+    sort list | uniq >lines
+    test -s lines
     tar -cf all.tar .
     gzip all.tar
     sed -n 1,3p list
@@ -38,8 +39,8 @@ second() {
     stat zeroes
     chown 1000:1000 zeroes
     httpd -p 127.0.0.1:8080 -h /tmp/a
-    wget -q -O - http://127.0.0.1:8080/zeroes | wc -c
-    timeout 1 sleep 0.1
+    wget -q -O - http://127.0.0.1:8080/zeroes | cmp - zeroes
+    timeout 60 sleep 0.1
     renice 1 $$
 }
 

@@ -38,7 +38,7 @@ EOF
     mkdir -p /run/dovecot
     dovecot -F &
     server=$!
-    until imap noop 2>/dev/null | grep -c 'OK NOOP'; do sleep 0.2; done
+    until imap noop 2>/dev/null | grep -c '^2 OK NOOP'; do sleep 0.2; done
     for i in 1 2 3 4 5; do
         printf 'From: a@example.org\nSubject: letter %s\n\nHello.\n' $i | /usr/lib/dovecot/dovecot-lda -d reader
     done
@@ -46,24 +46,26 @@ EOF
 
 first() {
     imap 'list "" *' 'select inbox' 'fetch 1:* (flags envelope)' 'fetch 1 body[]' | grep -c 'letter 5'
-    for i in $(seq 8); do imap 'select inbox' "fetch 1:* body[header]" >/dev/null; done
+    for i in $(seq 8); do imap 'select inbox' "fetch 1:* body[header]" | grep -c '^3 OK' >/dev/null; done
     imap 'select inbox' 'store 2 +flags (\Seen)' 'status inbox (messages unseen)' 'close' | grep -c UNSEEN
-    ! imap 'select nowhere' | grep -c '2 OK'
+    imap 'select nowhere' | grep -c '^2 NO'
 }
 
 second() {
-    imap 'create kept' 'select inbox' 'copy 1:2 kept' 'search text hello' 'sort (reverse date) utf-8 all' 'thread references utf-8 all' | grep -c 'OK'
+    imap 'create kept' 'select inbox' 'copy 1:2 kept' 'search text hello' 'sort (reverse date) utf-8 all' 'thread references utf-8 all' >/tmp/answers
+    cat /tmp/answers
+    [ "$(grep -c '^[2-7] OK' /tmp/answers)" -eq 6 ]
     imap 'append inbox {18}|Subject: new
 
 Text' 'select inbox' 'store 1 +flags (\Deleted)' 'expunge' 'idle|done' | grep -c EXPUNGE
-    imap 'rename kept old' 'subscribe old' 'lsub "" *' 'delete old' | grep -c OK
-    doveadm search -u reader all | wc -l
+    imap 'rename kept old' 'subscribe old' 'lsub "" *' 'delete old' >/tmp/answers
+    [ "$(grep -c '^[2-5] OK' /tmp/answers)" -eq 4 ]
+    says . doveadm search -u reader all
     doveadm who
     doveadm mailbox status -u reader messages INBOX
     doveadm backup -u reader maildir:/tmp/backup
     doveadm reload
-    sleep 0.5
-    imap noop | grep -c 'OK NOOP'
+    until imap noop | grep -c '^2 OK NOOP'; do sleep 0.2; done
 }
 
 end() {

@@ -14,7 +14,7 @@ begin() {
 first() {
     for i in 1 2; do make clean; make; ./program; done
     echo 'int main(void) { return undefined(); }' >wrong.c
-    ! gcc -Werror wrong.c
+    fails gcc -Werror wrong.c
 }
 
 second() {
@@ -30,12 +30,12 @@ second() {
     ./static
     gcc -O2 -flto -o whole main.c f[1-6].c
     ./whole
-    gcc -E main.c | wc -l
-    gcc -S -o - f1.c | wc -l
+    says 'int main' gcc -E main.c
+    says 'f1:' gcc -S -o - f1.c
     strip whole
-    objdump -d whole | wc -l
-    nm static | wc -l
-    readelf -a linked | wc -l
+    says Disassembly objdump -d whole
+    says ' T main' nm static
+    says libf.so readelf -a linked
     touch f1.c
     make
 }

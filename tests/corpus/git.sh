@@ -25,16 +25,16 @@ first() {
     git checkout -q main
     commit more file
     git merge -q -m merged side
-    git log --oneline | wc -l
+    says merged git log --oneline
     git status --short
-    git diff HEAD~2 | wc -l
-    git blame file | wc -l
+    says '^+more' git diff HEAD~2
+    says 'line 8' git blame file
     git show --stat
     git grep -c line
     git stash list
     git tag -a -m one v1
     git reset -q --hard HEAD~1
-    git reflog | wc -l
+    says 'moving to HEAD~1' git reflog
 }
 
 second() {
@@ -48,7 +48,8 @@ second() {
     git gc -q
     git fsck
     git repack -q -a -d
-    git archive HEAD | tar -t
+    git archive HEAD >../archive.tar
+    tar -tf ../archive.tar
     git -c sequence.editor='sed -i 2s/pick/squash/' -c core.editor=true rebase -q -i --root
     echo changed >>file
     git stash -q

@@ -48,7 +48,7 @@ EOF
 first() {
     for i in $(seq 50); do busybox wget -q -O - http://127.0.0.1/ | grep -c hello >/dev/null; done
     for i in $(seq 10); do busybox wget -q -O - http://127.0.0.1:81/ | grep -c hello >/dev/null; done
-    ! busybox wget -q -O - http://127.0.0.1/missing
+    fails busybox wget -q -O - http://127.0.0.1/missing
     sleep 0.5
 }
 
@@ -56,7 +56,7 @@ second() {
     echo "show info" | busybox nc local:/run/haproxy/admin.sock | grep -c Name ||
         perl -MIO::Socket::UNIX -e '$s = IO::Socket::UNIX->new("/run/haproxy/admin.sock"); print $s "show info\n"; print <$s>' | grep -c Name
     busybox wget -q -O - http://127.0.0.1/stats | grep -c servers
-    busybox wget -q -O - --header 'Accept-Encoding: gzip' http://127.0.0.1/ | wc -c
+    says . busybox wget -q -O - --header 'Accept-Encoding: gzip' http://127.0.0.1/
     kill -USR2 $proxy
     sleep 1
     busybox wget -q -O - http://127.0.0.1/ | grep -c hello

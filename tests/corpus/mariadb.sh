@@ -28,8 +28,8 @@ second() {
     mariadb-dump shop >/tmp/shop.sql
     mariadb -e 'create database if not exists again'
     mariadb again </tmp/shop.sql
-    mariadb shop -e 'set max_heap_table_size = 16384, tmp_table_size = 16384; select b, count(*) from (select concat(b, a) b from n) s group by b order by 2 desc limit 1' | wc -l
-    mariadb -e "create or replace user reader@localhost identified by 'secret'; grant select on shop.* to reader@localhost; flush logs; show engine innodb status" | wc -l
+    says xxx mariadb shop -e 'set max_heap_table_size = 16384, tmp_table_size = 16384; select b, count(*) from (select concat(b, a) b from n) s group by b order by 2 desc limit 1'
+    says 'BUFFER POOL' mariadb -e "create or replace user reader@localhost identified by 'secret'; grant select on shop.* to reader@localhost; flush logs; show engine innodb status"
     mariadb -ureader -psecret -h127.0.0.1 shop -e 'select count(*) from n' | grep -x 2000
     mariadb -e 'drop database again'
 }

@@ -17,9 +17,9 @@ begin() {
 first() {
     for i in 1 2 3 4 5; do ssh root@localhost "echo hello $i"; done
     ssh visitor@localhost 'id -un; uname -a' | head -1 | grep -x visitor
-    echo input | ssh visitor@localhost cat
-    ! ssh -o BatchMode=yes nobody@localhost true 2>/dev/null
-    seq 10000 | ssh localhost 'sort -n | tail -1'
+    echo input | ssh visitor@localhost cat | grep -x input
+    fails ssh -o BatchMode=yes nobody@localhost true 2>/dev/null
+    seq 10000 | ssh localhost 'sort -n | tail -1' | grep -x 10000
 }
 
 second() {

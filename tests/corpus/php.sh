@@ -31,7 +31,7 @@ EOF
 first() {
     for i in $(seq 50); do busybox wget -q -O - http://127.0.0.1:8000/ | grep -c 'hello 10000' >/dev/null; done
     busybox wget -q -O - --post-data 'a=b' http://127.0.0.1:8000/form | grep -c hello
-    for i in 1 2 3; do php -r 'echo array_sum(range(1, 100000)), json_encode(get_loaded_extensions()), PHP_EOL;' | wc -c; done
+    for i in 1 2 3; do php -r 'echo array_sum(range(1, 100000)), json_encode(get_loaded_extensions()), PHP_EOL;' | grep -c 5000050000; done
 }
 
 second() {
@@ -43,7 +43,7 @@ second() {
         pcntl_signal(SIGALRM, function () { echo "alarm\n"; }); pcntl_alarm(1); sleep(2); pcntl_signal_dispatch();
         $udp = stream_socket_server("udp://127.0.0.1:5555", $e, $s, STREAM_SERVER_BIND); stream_socket_sendto(stream_socket_client("udp://127.0.0.1:5555"), "x"); echo fread($udp, 1), PHP_EOL;'
     php -l index.php
-    php -i | wc -l
+    says 'PHP License' php -i
 }
 
 end() {

@@ -1,6 +1,6 @@
 # Postfix with local letters; then over SMTP, with aliases, a program that takes letters, and its queue.
 delivered() {
-    for i in $(seq 50); do
+    for i in $(seq 300); do
         [ "$(grep -c '^Subject:' "$1" 2>/dev/null)" -ge "$2" ] && return
         sleep 0.2
     done
@@ -51,11 +51,11 @@ second() {
     printf 'Subject: for a program\n\nHello.\n' | sendmail program@localhost
     printf 'Subject: held\n\nHello.\n' | sendmail someone@example.invalid
     sleep 1
-    postqueue -p | tail -1
+    says example.invalid postqueue -p
     postsuper -h ALL
     postsuper -d ALL
-    postconf -n | wc -l
-    postmap -q list /etc/aliases
+    says myhostname postconf -n
+    says reader postmap -q list /etc/aliases
     postfix reload
     sleep 0.5
     printf 'Subject: after\n\nHello.\n' | sendmail reader@localhost

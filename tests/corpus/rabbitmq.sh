@@ -29,7 +29,7 @@ first() {
     stomp send work 500
     stomp take work 500
     for i in $(seq 5); do stomp send work 20; stomp take work 20; done
-    rabbitmqctl -q list_queues
+    says work rabbitmqctl -q list_queues
 }
 
 second() {
@@ -38,7 +38,7 @@ second() {
     rabbitmqctl -q add_user reader secret || rabbitmqctl -q change_password reader secret
     rabbitmqctl -q set_permissions reader '.*' '.*' '.*'
     rabbitmqctl -q set_policy expire '^work' '{"message-ttl": 1000}'
-    rabbitmqctl -q status | wc -l
+    says RabbitMQ rabbitmqctl -q status
     stomp take durable 300
     rabbitmqctl -q stop_app
     rabbitmqctl -q start_app

@@ -31,5 +31,5 @@ FileUtils.ln_s("/tmp/locked", "/tmp/link", force: true); FileUtils.cp("/tmp/lock
 puts Ractor.new { 6 * 7 }.take
 Process.setpriority(Process::PRIO_PROCESS, 0, 1); Process.getrlimit(:NOFILE); Process.daemon(true, true)
 '
-    gem list | wc -l
+    says json gem list
 }

@@ -98,6 +98,23 @@ programs! {
     }
 }
 
+/// What all scripts have. Under `-e` the shell ignores what `! COMMAND` gives, and what is before a `|`: so there is
+/// `fails COMMAND` for what must fail, and `says WORDS COMMAND` for what must succeed and say so.
+pub const PRELUDE: &str = r#"
+begin() { :; }
+end() { :; }
+fails() {
+    if "$@"; then echo "it did not fail: $*"; return 1; fi
+}
+says() {
+    words=$1
+    shift
+    "$@" >/tmp/said
+    cat /tmp/said
+    grep -q -e "$words" /tmp/said
+}
+"#;
+
 impl Program {
     /// The one of this name.
     #[must_use]
@@ -108,8 +125,7 @@ impl Program {
     /// The command line of a half, for a container.
     #[must_use]
     pub fn line(&self, half: Half) -> Vec<String> {
-        let mut script = "begin() { :; }\nend() { :; }\n".to_owned();
-        script.push_str(self.script);
+        let mut script = format!("{PRELUDE}{}", self.script);
         _ = write!(script, "begin\n{}\nend\n", half.as_str());
         ["/bin/sh", "-e", "-c", &script, self.name].map(str::to_owned).to_vec()
     }
