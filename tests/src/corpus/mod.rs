@@ -5,8 +5,12 @@
 
 use std::fmt::Write as _;
 
+pub mod calls;
+pub mod confined;
 pub mod document;
 pub mod image;
+pub mod outcome;
+pub mod reading;
 pub mod run;
 pub mod strace;
 pub mod tour;
@@ -17,7 +21,7 @@ pub mod trial;
 pub struct Program {
     /// Its name here.
     pub name: &'static str,
-    /// The Debian package that its version is told of.
+    /// The Debian package that has its program, whose version is told: where the name has one in it, a pattern.
     pub package: &'static str,
     /// Which image has it.
     pub room: Room,
@@ -28,7 +32,7 @@ pub struct Program {
 /// Which image has a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Room {
-    /// [`crate::image::BUSYBOX`]. There is no strace in it.
+    /// [`crate::image::BUSYBOX`].
     Busybox,
     /// [`crate::image::DEBIAN`], and the large one too.
     Small,
@@ -76,8 +80,8 @@ programs! {
         "shell" "coreutils",
         "nginx" "nginx",
         "redis" "redis-server",
-        "postgresql" "postgresql",
-        "python3" "python3-minimal",
+        "postgresql" "postgresql-[0-9]*",
+        "python3" "python3.[0-9]*-minimal",
     }
     Large {
         "rabbitmq" "rabbitmq-server",
@@ -87,13 +91,13 @@ programs! {
         "mariadb" "mariadb-server",
         "sqlite3" "sqlite3",
         "nodejs" "nodejs",
-        "openjdk" "default-jdk-headless",
-        "php" "php-cli",
-        "ruby" "ruby",
+        "openjdk" "openjdk-[0-9]*-jdk-headless",
+        "php" "php[0-9]*-cli",
+        "ruby" "ruby[0-9]*",
         "openssh" "openssh-server",
         "dovecot" "dovecot-core",
         "postfix" "postfix",
-        "gcc" "gcc",
+        "gcc" "gcc-[0-9][0-9]",
         "git" "git",
     }
 }
@@ -122,10 +126,22 @@ impl Program {
         PROGRAMS.iter().find(|program| program.name == name)
     }
 
+    /// What its script says.
+    #[must_use]
+    pub const fn script(&self) -> &'static str {
+        self.script
+    }
+
     /// The command line of a half, for a container.
     #[must_use]
     pub fn line(&self, half: Half) -> Vec<String> {
-        let mut script = format!("{PRELUDE}{}", self.script);
+        self.line_after("", half)
+    }
+
+    /// The same, with something done before it.
+    #[must_use]
+    pub fn line_after(&self, before: &str, half: Half) -> Vec<String> {
+        let mut script = format!("{before}{PRELUDE}{}", self.script);
         _ = write!(script, "begin\n{}\nend\n", half.as_str());
         ["/bin/sh", "-e", "-c", &script, self.name].map(str::to_owned).to_vec()
     }

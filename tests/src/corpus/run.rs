@@ -20,21 +20,22 @@ pub struct Ran {
     pub took: Duration,
 }
 
-/// Makes a container and runs it.
+/// Makes a container and runs it. What still runs after `limit` is killed: a program that was refused something may
+/// wait for ever.
 pub fn run(engine: &Engine, name: &str, options: &[&str], line: &[&str], limit: Duration) -> Result<Ran> {
     engine.client([&["create", "--name", name], options, line].concat())?;
-    start(engine, name, limit)
+    run_with(engine, name, limit, || Ok(()))
 }
 
-/// Starts a container that exists, the first time or again. What still runs after `limit` is killed: a program that
-/// was refused something may wait for ever.
-pub fn start(engine: &Engine, name: &str, limit: Duration) -> Result<Ran> {
+/// The same with a container that exists, and with something that is done once it was started.
+pub fn run_with(engine: &Engine, name: &str, limit: Duration, meanwhile: impl FnOnce() -> Result<()>) -> Result<Ran> {
     let began = Instant::now();
     let start = engine.output(["start", name])?;
     if !start.status.success() {
         let end = String::from_utf8_lossy(&start.stderr).trim().to_owned();
         return Ok(Ran { started: false, worked: false, end, took: began.elapsed() });
     }
+    meanwhile()?;
     let ended = wait_for("the container's end", limit, || {
         std::thread::sleep(Duration::from_millis(80));
         Ok((engine.client(["inspect", "--format", "{{.State.Running}}", name])? == "false").then_some(()))

@@ -7,11 +7,12 @@ use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::{SigSet, Signal};
 
 use super::document::{self, Place};
-use super::trial::{Extent, Outcome, try_program};
+use super::outcome::Outcome;
+use super::trial::{Extent, try_program};
 use super::{PROGRAMS, Program, Room, image};
 use crate::auditord;
 use crate::engine::CgroupMode;
-use crate::image::import_debian;
+use crate::image::{DEBIAN, import_debian};
 use crate::process::built;
 use crate::stage::Stage;
 
@@ -40,7 +41,8 @@ pub fn run(args: &[String]) -> Result<bool> {
         import_debian(&stage.engine)?;
     }
     let (outcomes, mut failures) = try_all(&stage, &programs, extent);
-    let text = document::render(&Place::of(&stage.engine)?, &outcomes);
+    let image = if extent.large { image::CORPUS } else { DEBIAN };
+    let text = document::render(&Place::of(&stage.engine, image)?, &outcomes);
     if !outcomes.is_empty() {
         println!("\n{text}");
     }
