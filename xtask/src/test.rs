@@ -60,7 +60,7 @@ fn parts(cases: Cases) -> Result<()> {
     command.args(args);
     let (variable, value) = match cases {
         Cases::Same => ("PROPTEST_RNG_SEED", "20261124"),
-        Cases::New => ("PROPTEST_CASES", "4096"),
+        Cases::New => ("AUDITOR_CASES", "4000"),
     };
     // What somebody has set is meant.
     if env::var_os(variable).is_none() {
