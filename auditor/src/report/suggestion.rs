@@ -41,6 +41,7 @@ struct DeniedView<'a> {
     count: u64,
     errno: Option<u16>,
     taken_in: bool,
+    reviewed: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -62,6 +63,7 @@ impl<'a> SuggestionView<'a> {
             count: call.count,
             errno: call.errno,
             taken_in: call.taken_in,
+            reviewed: call.reviewed,
         });
         Self {
             profile: serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned())),

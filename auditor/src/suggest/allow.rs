@@ -22,13 +22,22 @@ use crate::syscall::{self, Abi, SyscallNr, display_name, known_name};
 /// ENOSYS.
 const ENOSYS: u32 = 38;
 
-/// A call that is to be taken in.
+/// A call that somebody has decided on, above all one that is to be taken in.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Allowance {
     /// The kernel's name.
     pub name: String,
     /// By which ABI; `None` for those that were seen.
     pub abi: Option<Abi>,
+}
+
+impl std::fmt::Display for Allowance {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.abi {
+            Some(abi) => write!(out, "{}@{abi}", self.name),
+            None => out.write_str(&self.name),
+        }
+    }
 }
 
 /// Why a text names no call.
@@ -79,6 +88,11 @@ impl Allowance {
             Some(abi) => Err(AllowError::NotOfAbi { name: name.to_owned(), abi }),
             None => Ok(Self { name: name.to_owned(), abi }),
         }
+    }
+
+    /// Whether it means this call.
+    pub(super) fn means(&self, abi: Abi, name: &str) -> bool {
+        self.name == name && self.abi.is_none_or(|only| only == abi)
     }
 }
 
@@ -142,8 +156,7 @@ impl Start<'_> {
         let elsewhere = || Abi::ALL.into_iter().filter(|_| abi.is_none()).find_map(of);
         let found = if found.is_empty() { elsewhere().into_iter().collect() } else { found };
         if found.is_empty() {
-            let name = abi.map_or_else(|| name.clone(), |abi| format!("{name}@{abi}"));
-            return Err(SuggestError::ForeignAbi { name });
+            return Err(SuggestError::ForeignAbi { name: allowance.to_string() });
         }
         Ok(found)
     }

@@ -59,8 +59,8 @@ pub(super) struct Scope<'a> {
     pub(super) native: Abi,
     /// What refused the calls that were refused; without one any refusal may have been of a call that is needed.
     pub(super) active: Option<&'a Policy>,
-    /// What the user takes in.
-    pub(super) taken_in: &'a BTreeSet<(Abi, SyscallNr)>,
+    /// Calls of which the user has said whether they are needed: taken in, or denied still.
+    pub(super) decided: &'a BTreeSet<(Abi, SyscallNr)>,
     /// Calls of which only what was seen is let through.
     pub(super) conditions: &'a BTreeSet<&'static str>,
 }
@@ -119,7 +119,7 @@ impl Scope<'_> {
         denials.certain() > 0
             && !only_enosys
             && confined != Some(false)
-            && !self.taken_in.contains(&call)
+            && !self.decided.contains(&call)
             && self.active.is_none_or(by_the_profile)
     }
 }
@@ -128,8 +128,8 @@ impl Certainty {
     /// Of what was seen, without what the runtime needs, which is in every suggestion.
     #[must_use]
     pub fn of(evidence: &Evidence, floor: &RuntimeFloor, native: Abi) -> Self {
-        let (taken_in, conditions) = (&BTreeSet::new(), &BTreeSet::new());
-        Self::within(evidence, &Scope { floor, native, active: None, taken_in, conditions })
+        let (decided, conditions) = (&BTreeSet::new(), &BTreeSet::new());
+        Self::within(evidence, &Scope { floor, native, active: None, decided, conditions })
     }
 
     /// The same of a suggestion that gives more, or less.

@@ -60,6 +60,8 @@ pub struct Options {
     pub merge: Vec<Profile>,
     /// Let these calls through as well.
     pub allow: Vec<Allowance>,
+    /// Of these somebody has decided that they stay denied.
+    pub reviewed: Vec<Allowance>,
 }
 
 /// What happens to what was not seen.
@@ -110,6 +112,8 @@ pub struct DeniedCall {
     pub errno: Option<u16>,
     /// It is in the profile by the user's wish.
     pub taken_in: bool,
+    /// Somebody has decided that it stays denied.
+    pub reviewed: bool,
 }
 
 /// Why there is no suggestion.
@@ -196,8 +200,13 @@ pub fn suggest(request: &Request<'_>) -> Result<Suggestion, SuggestError> {
     let narrow = policy_of(request.profile);
     let opening = allow::Start { profile: request.profile, policy: &narrow, host, counters: &counters, confined };
     let opening = opening.open(&options.allow)?;
-    denied.iter_mut().for_each(|call| call.taken_in = opening.names.contains(&call.name));
+    for call in &mut denied {
+        call.taken_in = opening.names.contains(&call.name);
+        call.reviewed = !call.taken_in && options.reviewed.iter().any(|one| one.means(call.abi, &call.name));
+    }
     let mut notes = notes(evidence.of_containers(), confined, &denied);
+    let is_idle = |one: &&Allowance| !denied.iter().any(|call| one.means(call.abi, &call.name));
+    notes.extend(options.reviewed.iter().filter(is_idle).map(|one| format!("--reviewed: {one} was not denied")));
     notes.extend(opening.notes.iter().cloned());
     let request = &Request { profile: opening.profile.as_ref().or(request.profile), ..*request };
     let start = policy_of(request.profile);
@@ -238,11 +247,12 @@ pub fn suggest(request: &Request<'_>) -> Result<Suggestion, SuggestError> {
     let enforced = profile.evaluate(host);
     let (before, after) = (narrow.native_summary(), enforced.native_summary());
     let exposure = Exposure::of(&narrow, &enforced);
+    let reviewed = denied.iter().filter(|call| call.reviewed).map(|call| (call.abi, call.nr));
     let scope = certainty::Scope {
         floor: request.floor,
         native: host.native,
         active: confined.then_some(&active),
-        taken_in: &opening.calls,
+        decided: &opening.calls.iter().copied().chain(reviewed).collect(),
         conditions: &conditions,
     };
     let certainty = Certainty::within(evidence, &scope);
@@ -335,6 +345,7 @@ fn denied_calls(counters: &Counters, policy: Option<&Policy>) -> Vec<DeniedCall>
             count: row.denied,
             errno: row.errno,
             taken_in: false,
+            reviewed: false,
         })
         .collect()
 }
@@ -367,16 +378,13 @@ fn notes(of_containers: bool, confined: bool, denied: &[DeniedCall]) -> Vec<Stri
     let left_out: Vec<&DeniedCall> = denied.iter().filter(|call| !call.taken_in).collect();
     for call in &left_out {
         let errno = call.errno.map_or_else(String::new, |errno| format!(", errno {errno}"));
-        notes.push(format!(
-            "denied meanwhile and not added: {} ({}), {}{errno}",
-            call.name,
-            call.abi,
-            times(call.count)
-        ));
+        let fate = if call.reviewed { "and denied still, as was decided" } else { "and not added" };
+        notes.push(format!("denied meanwhile {fate}: {} ({}), {}{errno}", call.name, call.abi, times(call.count)));
     }
-    if !left_out.is_empty() {
+    if left_out.iter().any(|call| !call.reviewed) {
         notes.push(
-            "for review: auditor denials says who made them and what they were for; --allow NAME takes one in"
+            "for review: auditor denials says who made them and what they were for; --allow NAME takes one in, --reviewed \
+             NAME says that it may stay denied"
                 .to_owned(),
         );
     }

@@ -127,14 +127,14 @@ fn a_clone3_that_was_let_through_and_not_seen_is_answered_with_enosys() {
 }
 
 #[test]
-fn a_start_that_was_refused_a_call_carries_no_promise_until_that_is_taken_in() {
+fn a_start_that_was_refused_a_call_carries_no_promise_until_that_is_decided_on() {
     let made = |refusal: Tally| counters(&[(Abi::X86_64, "chdir", calls(1)), (Abi::X86_64, "mkdir", refusal)]);
     let mut active = docker_default();
     active.rules.iter_mut().for_each(|rule| rule.names.retain(|name| name != "mkdir"));
-    let certainty = |refusal: Tally, active: &Profile, allow: &[&str]| {
+    let certainty = |refusal: Tally, active: &Profile, allow: &[&str], reviewed: &[&str]| {
         let starts: Vec<_> = (0..48).map(|number| start(number, &made(refusal))).collect();
-        let allow = allow.iter().map(|text| Allowance::parse(text).unwrap()).collect();
-        let options = Options { allow, ..Options::default() };
+        let parse = |texts: &[&str]| texts.iter().map(|text| Allowance::parse(text).unwrap()).collect();
+        let options = Options { allow: parse(allow), reviewed: parse(reviewed), ..Options::default() };
         let (evidence, floor) = (evidence(&starts), &RuntimeFloor::RUNC);
         suggest(&Request { evidence: &evidence, profile: Some(active), host: HOST, floor, options: &options })
             .unwrap()
@@ -142,21 +142,27 @@ fn a_start_that_was_refused_a_call_carries_no_promise_until_that_is_taken_in() {
     };
     let demand = Demand { coverage: Some(0.9), ..Demand::default() };
     assert_eq!(
-        certainty(refused(1, 1), &active, &[]).shortfalls(&demand),
+        certainty(refused(1, 1), &active, &[], &["mkdir@i386", "rmdir"]).shortfalls(&demand),
         [
             "--min-coverage: the chance that the next start needs nothing new is at least 0 % (95 % confidence), and 90 % is \
           demanded; 48 starts were refused a call that may be needed"
         ]
     );
-    for (refusal, active, allow) in [
-        (refused(1, 1), &active, &["mkdir"][..]),
+    for (refusal, active, allow, reviewed) in [
+        (refused(1, 1), &active, &["mkdir"][..], &[][..]),
+        (refused(1, 1), &active, &[], &["mkdir"]),
+        (refused(1, 1), &active, &[], &["mkdir@x86_64"]),
         // As of an older kernel's: programs look for another way.
-        (refused(38, 1), &active, &[]),
+        (refused(38, 1), &active, &[], &[]),
         // By a filter of the program's own.
-        (refused(1, 1), &docker_default(), &[]),
+        (refused(1, 1), &docker_default(), &[], &[]),
     ] {
-        let certainty = certainty(refusal, active, allow);
-        assert_eq!((certainty.estimate.starts_refused, certainty.shortfalls(&demand)), (0, Vec::new()), "{allow:?}");
+        let certainty = certainty(refusal, active, allow, reviewed);
+        assert_eq!(
+            (certainty.estimate.starts_refused, certainty.shortfalls(&demand)),
+            (0, Vec::new()),
+            "{allow:?} {reviewed:?}"
+        );
     }
 }
 
@@ -301,7 +307,8 @@ fn denied_calls_are_listed_and_not_taken_in() {
              io_uring_enter (Docker), io_uring_register (Docker), io_uring_setup (Docker), personality (Docker), ptrace \
              (@debug, Docker)",
             "denied meanwhile and not added: keyctl (x86_64), 2 times, errno 1",
-            "for review: auditor denials says who made them and what they were for; --allow NAME takes one in",
+            "for review: auditor denials says who made them and what they were for; --allow NAME takes one in, --reviewed NAME \
+             says that it may stay denied",
             "futex_waitv was not used and stays named, as denied, so that newer calls keep the errno they have",
             &RuntimeFloor::RUNC.note(),
         ]

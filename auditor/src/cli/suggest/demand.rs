@@ -21,6 +21,10 @@ pub(in crate::cli) struct Trust {
     /// Let this call through as well, whatever its arguments if the profile refuses it; may be given more than once
     #[arg(long, value_name = "NAME[@ABI]")]
     allow: Vec<String>,
+    /// This call was denied meanwhile, was looked at, and may stay denied: what is said of the next start counts on that;
+    /// may be given more than once
+    #[arg(long, value_name = "NAME[@ABI]")]
+    reviewed: Vec<String>,
 }
 
 impl Trust {
@@ -31,7 +35,8 @@ impl Trust {
 
     /// Fills in the options of a suggestion that these stand for.
     pub(in crate::cli) fn fill(&self, options: &mut Options) -> Result<(), Error> {
-        options.allow = self.allow.iter().map(|text| Allowance::parse(text)).collect::<Result<_, _>>()?;
+        let parse = |texts: &[String]| texts.iter().map(|text| Allowance::parse(text)).collect::<Result<Vec<_>, _>>();
+        (options.allow, options.reviewed) = (parse(&self.allow)?, parse(&self.reviewed)?);
         Ok(())
     }
 }
