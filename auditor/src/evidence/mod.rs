@@ -22,7 +22,6 @@ pub use self::bound::keep;
 pub use self::command::{Command, TEXT_LIMIT, capped, short_line};
 pub use self::wire::MalformedEvidence;
 use crate::counters::{Counters, Tally};
-use crate::coverage::Incidence;
 use crate::profile::Runtime;
 use crate::syscall::{Abi, SyscallNr};
 
@@ -186,17 +185,9 @@ impl Evidence {
         u32::try_from(self.counted().filter(|start| start.is_whole()).count()).unwrap_or(u32::MAX)
     }
 
-    /// In how many of the whole ones the program made each call.
-    ///
-    /// What the runtime calls on the way to the program is left out: when it calls what is its own matter, and a
-    /// suggestion has what it needs. So are starts of which a summary is left: nobody knows what else they made.
-    #[must_use]
-    pub fn incidence(&self) -> Incidence {
-        let mut incidence = Incidence::default();
-        for start in self.counted().filter(|start| start.is_whole() && !start.summary) {
-            incidence.add(start.made());
-        }
-        incidence
+    /// The whole ones of which all is known that they made: of others a summary is left.
+    pub fn known_whole(&self) -> impl Iterator<Item = &Start> {
+        self.counted().filter(|start| start.is_whole() && !start.summary)
     }
 
     /// The time that it stands for.

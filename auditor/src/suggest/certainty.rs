@@ -76,7 +76,9 @@ impl Scope<'_> {
     fn estimate(&self, evidence: &Evidence) -> Estimate {
         let (mut calls, mut needs) = (Incidence::default(), Incidence::<Need>::default());
         let given = self.parts(&self.floor.given(self.native));
-        for start in evidence.counted().filter(|start| start.is_whole()) {
+        // What the runtime calls on the way to the program is left out of what a start made: when it calls what is its own
+        // matter, and a suggestion has what it needs.
+        for start in evidence.known_whole() {
             let made: Vec<_> = start.made().filter(|(abi, nr)| !self.is_given(*abi, *nr)).collect();
             let asked = self.parts(&start.arguments);
             needs.add(made.iter().map(|(abi, nr)| (*abi, *nr, None)).chain(asked.difference(&given).copied()));

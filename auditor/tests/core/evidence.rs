@@ -201,19 +201,20 @@ fn only_whole_starts_and_the_calls_of_their_programs_say_what_a_start_makes() {
         Start { from_first_call: false, ..whole.clone() },
         Start { lost: 1, ..whole.clone() },
         Start { excluded: true, ..whole.clone() },
+        Start { summary: true, ..whole.clone() },
         // The runtime failed before it came to the program.
         start(2, &made(&[(2, tally(3, 3))])),
         // What was refused was not made.
         start(3, &made(&[(4, Tally { denials: Denials { errno: 1, ..Denials::default() }, ..Tally::default() })])),
     ];
     for other in others {
-        let incidence = evidence(&[whole.clone(), other]).incidence();
-        assert_eq!(incidence.starts, 1);
-        assert_eq!(incidence.calls.into_keys().collect::<Vec<_>>(), [nr(1), nr(3)]);
+        let evidence = evidence(&[whole.clone(), other]);
+        let made: Vec<Vec<_>> = evidence.known_whole().map(|start| start.made().collect()).collect();
+        assert_eq!(made, [[nr(1), nr(3)]]);
     }
     let unconfined = Tally { unfiltered_calls: 1, ..Tally::default() };
     let free = Start { confined: Some(false), ..start(1, &made(&[(5, unconfined)])) };
-    assert_eq!(evidence(&[free]).incidence().starts, 1);
+    assert_eq!(evidence(&[free]).known_whole().count(), 1);
 }
 
 #[test]
