@@ -54,6 +54,8 @@ impl Tally {
     #[must_use]
     pub fn latest(self, other: Self) -> Self {
         let (mine, others) = (self.denials, other.denials);
+        // The last errno is that of whoever counted last.
+        let (errno, last_errno) = (mine.errno, mine.last_errno).max((others.errno, others.last_errno));
         Self {
             calls: self.calls.max(other.calls),
             runtime_calls: self.runtime_calls.max(other.runtime_calls),
@@ -61,8 +63,8 @@ impl Tally {
             errors: self.errors.max(other.errors),
             unfiltered_errors: self.unfiltered_errors.max(other.unfiltered_errors),
             denials: Denials {
-                errno: mine.errno.max(others.errno),
-                last_errno: mine.last_errno.max(others.last_errno),
+                errno,
+                last_errno,
                 signalled: mine.signalled.max(others.signalled),
                 thread_killed: mine.thread_killed.max(others.thread_killed),
                 supervised: mine.supervised.max(others.supervised),

@@ -128,7 +128,7 @@ fn id_of(cgroup: &Path) -> Result<CgroupId> {
 fn a_command_in_a_cgroup_of_its_own_is_counted_from_its_execution() -> Result<()> {
     let _alone = alone();
     let tiny = Tiny::new()?;
-    let mut kernel = Kernel::load_without_containers(2)?;
+    let mut kernel = Kernel::load_without_containers(2, None)?;
     kernel.attach(Vec::new)?;
     let bystander = Cage::new()?;
     assert_eq!(kernel.owners()?, BTreeMap::new());
@@ -186,7 +186,7 @@ fn a_service_that_runs_is_followed_with_its_runtime() -> Result<()> {
     let cage = Cage::named("some.service")?;
     let nested = cage.nested("worker")?;
     let mut child = cage.start("sleep".as_ref(), &["100"])?;
-    let mut kernel = Kernel::load_for_services(2, None)?;
+    let mut kernel = Kernel::load_without_containers(2, None)?;
     kernel.attach(Vec::new)?;
     let slot = kernel.follow_cgroup(cage.id(), &[id_of(&nested)?], false, Comers::Services)?;
     assert!(!kernel.owners()?[&slot].from_first_call);
@@ -216,7 +216,7 @@ fn a_service_is_counted_from_the_execution_of_its_program() -> Result<()> {
     let executor = Executor { inode: file.ino(), device: file.dev() };
     let manager = manager.to_str().context("a plain path")?;
     for (executor, how) in [(None, &[][..]), (Some(executor), &[][..]), (Some(executor), &["--executor", manager])] {
-        let mut kernel = Kernel::load_for_services(2, executor)?;
+        let mut kernel = Kernel::load_without_containers(2, executor)?;
         kernel.attach(Vec::new)?;
         let cage = Cage::named("some.service")?;
         kernel.follow_cgroup(cage.id(), &[], true, Comers::Services)?;

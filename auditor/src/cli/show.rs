@@ -2,9 +2,9 @@
 
 use clap::Args;
 
-use super::output::Output;
+use super::output::{Output, note};
 use super::{Error, Global, Outcome, ask};
-use crate::control::{Request, Response};
+use crate::control::{ClientError, FailureKind, Request, Response};
 use crate::evidence::Arguments as Noted;
 use crate::report;
 use crate::report::arguments::ArgumentsView;
@@ -25,7 +25,7 @@ pub(super) fn run(global: &Global, out: &Output, arguments: &Arguments) -> Resul
     let request = Request::Show { container: arguments.container.clone() };
     let Response::Container { mut container } = ask(global, &request)? else { return Err(Error::WrongAnswer) };
     if arguments.args {
-        container.arguments = Some(noted(global, &container.id)?);
+        container.arguments = noted(global, &container.id)?;
     }
     out.write(&[&container], |style| {
         let mut text = report::show::table(&container, style, arguments.all);
@@ -38,14 +38,25 @@ pub(super) fn run(global: &Global, out: &Output, arguments: &Arguments) -> Resul
     Ok(Outcome::Clean)
 }
 
-/// What is noted of all starts of a container.
-fn noted(global: &Global, id: &str) -> Result<Vec<ArgumentsView>, Error> {
+/// What is noted of the starts of a container under the profile that it has now; `None`, with a note, where nobody knows that
+/// profile.
+fn noted(global: &Global, id: &str) -> Result<Option<Vec<ArgumentsView>>, Error> {
     let request = Request::Suggest { container: id.to_owned(), profile: None };
-    let Response::Material(material) = ask(global, &request)? else { return Err(Error::WrongAnswer) };
+    let material = match ask(global, &request) {
+        Ok(Response::Material(material)) => material,
+        Err(Error::Daemon(ClientError::Failed(failure))) if failure.kind == FailureKind::NoProfile => {
+            note("--args: the container's active profile is not known, so its calls' arguments are not either");
+            return Ok(None);
+        }
+        Ok(_) => return Err(Error::WrongAnswer),
+        Err(error) => return Err(error),
+    };
     // Its workload's evidence is that of its replicas too.
     let mut all = Noted::default();
-    for start in material.evidence.starts.iter().filter(|start| start.container == id) {
-        all.merge(&start.arguments);
+    let starts = || material.evidence.starts.iter().filter(|start| start.container == id);
+    starts().for_each(|start| all.merge(&start.arguments));
+    if starts().any(|start| start.summary) {
+        note("--args: of older starts only summaries are kept, so the arguments are all there and counted too low");
     }
-    Ok(report::arguments::views(&all))
+    Ok(Some(report::arguments::views(&all)))
 }

@@ -274,11 +274,4 @@ mod tests {
         let twice = incidence(&[&[1, 1], &[1, 2, 2], &[2, 1]]);
         assert_eq!(twice, incidence(&[&[1], &[1, 2], &[2, 1]]));
     }
-
-    #[test]
-    fn what_is_given_anyhow_is_left_out() {
-        let all = incidence(&[&[1, 2], &[1]]);
-        let left = all.without(|_, nr| nr == SyscallNr(2));
-        assert_eq!(Estimate::of(&left).starts_with_own_call, 0);
-    }
 }

@@ -59,12 +59,3 @@ impl<K: Ord> Incidence<K> {
         self.refused.extend(self.starts.checked_sub(1));
     }
 }
-
-impl Incidence {
-    /// Leaves out calls that are there whether a start made them or not.
-    #[must_use]
-    pub fn without(mut self, is_given: impl Fn(Abi, SyscallNr) -> bool) -> Self {
-        self.calls.retain(|(abi, nr), _| !is_given(*abi, *nr));
-        self
-    }
-}

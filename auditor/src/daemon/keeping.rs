@@ -83,7 +83,9 @@ impl Keeping {
     fn now(&mut self, ledger: &mut Ledger, kernel: &Kernel) {
         let Some(store) = &self.store else { return };
         // After the counters: what is kept has the arguments of all calls that it has.
-        if let Err(error) = ledger.read_arguments(kernel) {
+        if !ledger.has_latest_arguments()
+            && let Err(error) = ledger.read_arguments(kernel)
+        {
             error!(%error, "the arguments of calls cannot be read");
         }
         let batch = ledger.take_unkept();

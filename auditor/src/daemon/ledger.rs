@@ -227,6 +227,11 @@ impl Ledger {
         Ok(())
     }
 
+    /// Whether the arguments were read after the counters.
+    pub const fn has_latest_arguments(&self) -> bool {
+        self.arguments_age == 0
+    }
+
     /// Containers that run, as the engine says, and have no slot.
     pub fn uncounted(&self) -> BTreeSet<ContainerId> {
         let runs = |record: &Record| record.container.as_ref().is_some_and(|container| container.pid.is_some());

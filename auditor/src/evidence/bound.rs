@@ -98,13 +98,15 @@ fn forget_values(starts: &mut [Start], full: usize) {
 /// For each start, the newest first: what it is the newest to have, and the calls that were seen there first.
 fn needed(starts: &[Start]) -> Vec<Needed> {
     let mut newest: BTreeMap<Item<'_>, usize> = BTreeMap::new();
-    let mut earliest: BTreeMap<(Group<'_>, Call), (Timestamp, usize)> = BTreeMap::new();
+    // What was only denied is apart: it is not when the call was first made.
+    let mut earliest: BTreeMap<(Group<'_>, Call, bool), (Timestamp, usize)> = BTreeMap::new();
     for (at, start) in starts.iter().enumerate() {
         for item in items(start) {
             newest.entry(item).or_insert(at);
         }
         for (call, seen) in &start.calls {
-            let known = earliest.entry((group(start), *call)).or_insert((seen.first, at));
+            let used = audit::is_used(&seen.tally, start.confined);
+            let known = earliest.entry((group(start), *call, used)).or_insert((seen.first, at));
             // Of several at the same time the oldest start.
             if seen.first <= known.0 {
                 *known = (seen.first, at);
@@ -120,7 +122,7 @@ fn needed(starts: &[Start]) -> Vec<Needed> {
             Item::Value(_, call, value) => of.values.insert((call, value)),
         };
     }
-    for ((_, call), (_, at)) in earliest {
+    for ((_, call, _), (_, at)) in earliest {
         if let Some(of) = needed.get_mut(at) {
             of.calls.insert(call);
         }

@@ -25,6 +25,9 @@ impl Start {
         let (profile, runtime, confined) =
             (self.profile, self.runtime, self.confined).max((other.profile, other.runtime, other.confined));
         let (exclusions, excluded) = (self.exclusions, self.excluded).max((other.exclusions, other.excluded));
+        // Who looked last and knew all knows all; an older look does not make a whole of a later summary.
+        let (_, is_full) = (self.until, !self.summary).max((other.until, !other.summary));
+        let summary = !is_full;
         Self {
             id: self.id.max(other.id),
             container: self.container.max(other.container),
@@ -41,7 +44,7 @@ impl Start {
             exclusions,
             calls,
             arguments,
-            summary: self.summary && other.summary,
+            summary,
         }
     }
 
@@ -105,6 +108,7 @@ impl Start {
             exclusions: self.exclusions,
             calls,
             arguments,
+            summary: self.summary || later.summary,
             ..later
         }
         .with(under)

@@ -168,19 +168,12 @@ impl Kernel {
     }
 
     /// The same, but new containers take no slot: only cgroups count that [`Kernel::follow_cgroup`] or
-    /// [`Kernel::adopt`] names, each with those that are created inside it.
+    /// [`Kernel::adopt`] names, each with those that are created inside it. `executor` is the program that systemd sets
+    /// services up with, where it has one: see [`Comers::Services`].
     ///
     /// # Errors
     /// As for [`Kernel::load`].
-    pub fn load_without_containers(slot_count: u32) -> Result<Self, KernelError> {
-        Self::load_counting(slot_count, false, None)
-    }
-
-    /// The same, for services that systemd sets up with this program of its own, if with any: see [`Comers::Services`].
-    ///
-    /// # Errors
-    /// As for [`Kernel::load`].
-    pub fn load_for_services(slot_count: u32, executor: Option<Executor>) -> Result<Self, KernelError> {
+    pub fn load_without_containers(slot_count: u32, executor: Option<Executor>) -> Result<Self, KernelError> {
         Self::load_counting(slot_count, false, executor)
     }
 

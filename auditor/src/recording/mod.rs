@@ -107,7 +107,7 @@ impl Recording {
     /// The host cannot be audited.
     pub fn ready(comers: Comers) -> Result<Self, RecordingError> {
         let executor = if comers == Comers::Services { executor::find() } else { None };
-        let mut kernel = Kernel::load_for_services(SLOTS, executor)?;
+        let mut kernel = Kernel::load_without_containers(SLOTS, executor)?;
         kernel.attach(Vec::new)?;
         Ok(Self { kernel, subject: Subject::Nobody, comers, found_empty: false, counted: None })
     }

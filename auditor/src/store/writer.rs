@@ -15,6 +15,8 @@ use crate::evidence::Start;
 
 /// Before what could not be written is tried again.
 const RETRY: Duration = Duration::from_secs(5);
+/// How long somebody who forgets waits for what is being written.
+const WRITE: Duration = Duration::from_secs(5);
 /// Starts that wait to be written at most: beyond it the oldest are given up.
 const WAITING: usize = 10_000;
 
@@ -180,10 +182,13 @@ impl Shared {
         self.state().given_up
     }
 
-    /// Starts that wait to be written and are to be forgotten.
+    /// Drops starts that wait to be written and are to be forgotten. What is being written comes into the file before they
+    /// are looked for there, or waits again.
     pub fn forget(&self, workloads: &[String], before: Option<Timestamp>) {
         let is_old = |saved: &Saved| before.is_none_or(|before| saved.start.until < before);
-        self.state().waiting.retain(|_, saved| !is_old(saved) || !workloads.contains(&saved.workload.id()));
+        let written = self.changed.wait_timeout_while(self.state(), WRITE, |state| state.writing);
+        let mut state = written.unwrap_or_else(PoisonError::into_inner).0;
+        state.waiting.retain(|_, saved| !is_old(saved) || !workloads.contains(&saved.workload.id()));
     }
 
     pub fn trouble(&self) -> Option<String> {
@@ -214,6 +219,7 @@ impl Shared {
                     let mut state = self.state();
                     state.writing = false;
                     state.take(batch, false);
+                    self.changed.notify_all();
                     if !state.closing {
                         drop(self.changed.wait_timeout_while(state, RETRY, |state| !state.closing));
                     }

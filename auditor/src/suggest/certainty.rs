@@ -11,7 +11,7 @@ use crate::counters::Tally;
 use crate::coverage::{Estimate, Incidence, percent_down, percent_up};
 use crate::evidence::argument::table;
 use crate::evidence::{Arguments, Evidence};
-use crate::profile::{Policy, Verdict};
+use crate::profile::{Decision, Policy, Verdict};
 use crate::syscall::{Abi, SyscallNr, known_name};
 
 const ENOSYS: u16 = 38;
@@ -113,16 +113,16 @@ impl Scope<'_> {
     }
 
     /// A refusal that may have been of something needed. With ENOSYS programs look for another way, as they do on an older
-    /// kernel; what the profile lets through was refused by a filter of the program's own.
+    /// kernel; what the profile lets through was refused by a filter of the program's own. Where no profile is known the
+    /// last errno has to do.
     fn is_missing(&self, call: (Abi, SyscallNr), tally: &Tally, confined: Option<bool>) -> bool {
         let denials = &tally.denials;
-        let only_enosys = denials.certain() == denials.errno && denials.last_errno == Some(ENOSYS);
-        let by_the_profile = |active: &Policy| !matches!(active.verdict(call.0, call.1), Verdict::Allowed(_));
-        denials.certain() > 0
-            && !only_enosys
-            && confined != Some(false)
-            && !self.decided.contains(&call)
-            && self.active.is_none_or(by_the_profile)
+        let is_open = match self.active.map(|active| active.verdict(call.0, call.1)) {
+            Some(Verdict::Denied(decision)) => decision != Decision::errno(ENOSYS),
+            Some(verdict) => !matches!(verdict, Verdict::Allowed(_)),
+            None => denials.certain() != denials.errno || denials.last_errno != Some(ENOSYS),
+        };
+        denials.certain() > 0 && confined != Some(false) && !self.decided.contains(&call) && is_open
     }
 }
 

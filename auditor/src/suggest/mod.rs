@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::counters::{Counters, Tally};
 use crate::evidence::{Evidence, Window};
 use crate::profile::merge::{MergeError, merge};
-use crate::profile::{Arch, HostArch, Policy, Profile, Summary};
+use crate::profile::{Arch, HostArch, Policy, Profile, Summary, Verdict};
 use crate::syscall::{self, Abi, SyscallNr};
 
 pub use self::allow::{AllowError, Allowance};
@@ -195,13 +195,17 @@ pub fn suggest(request: &Request<'_>) -> Result<Suggestion, SuggestError> {
     let own_filter = || !evidence.of_containers() && evidence.counted().all(|start| start.confined == Some(true));
     let confined = request.profile.is_some() || own_filter();
     let mut denied = denied_calls(&counters, confined.then_some(&active));
+    // What refused calls, where it is known.
+    let refusing = request.profile.map(|_| &active);
     // From here on a given base takes the active profile's place, and then one that is wider by what is taken in.
     let request = &Request { profile: options.base.as_ref().or(request.profile), ..*request };
     let narrow = policy_of(request.profile);
     let opening = allow::Start { profile: request.profile, policy: &narrow, host, counters: &counters, confined };
     let opening = opening.open(&options.allow)?;
+    let merged_in: Vec<Policy> = options.merge.iter().map(|profile| profile.evaluate(host)).collect();
     for call in &mut denied {
-        call.taken_in = opening.names.contains(&call.name);
+        let lets_through = |policy: &Policy| matches!(policy.verdict(call.abi, call.nr), Verdict::Allowed(_));
+        call.taken_in = opening.names.contains(&call.name) || merged_in.iter().any(lets_through);
         call.reviewed = !call.taken_in && options.reviewed.iter().any(|one| one.means(call.abi, &call.name));
     }
     let mut notes = notes(evidence.of_containers(), confined, &denied);
@@ -247,12 +251,12 @@ pub fn suggest(request: &Request<'_>) -> Result<Suggestion, SuggestError> {
     let enforced = profile.evaluate(host);
     let (before, after) = (narrow.native_summary(), enforced.native_summary());
     let exposure = Exposure::of(&narrow, &enforced);
-    let reviewed = denied.iter().filter(|call| call.reviewed).map(|call| (call.abi, call.nr));
+    let decided = denied.iter().filter(|call| call.reviewed || call.taken_in).map(|call| (call.abi, call.nr));
     let scope = certainty::Scope {
         floor: request.floor,
         native: host.native,
-        active: confined.then_some(&active),
-        decided: &opening.calls.iter().copied().chain(reviewed).collect(),
+        active: refusing,
+        decided: &opening.calls.iter().copied().chain(decided).collect(),
         conditions: &conditions,
     };
     let certainty = Certainty::within(evidence, &scope);

@@ -152,3 +152,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_call_that_was_denied_first_is_new_when_it_was_made() {
+    let denied = Tally { denials: Denials { errno: 1, last_errno: Some(1), ..Denials::default() }, ..Tally::default() };
+    let only_denied = Counters { tallies: [(nr(59), Tally { calls: 1, ..denied }), (nr(83), denied)].into() };
+    let mut starts = vec![start(0, &only_denied)];
+    starts.extend((1..4).map(|number| start(number, &calls(&[59, 83]))));
+    assert_eq!(workload(&kept(&starts, 1, 4)).window(), workload(&starts).window());
+}

@@ -52,7 +52,8 @@ pub fn evidence(starts: &[Start]) -> Evidence {
 }
 
 pub fn any_start() -> impl Strategy<Value = Start> {
-    let call = (0..6_i32, 1..4_u64, 0..3_u64);
+    // Also calls that were refused, and nothing else.
+    let call = (0..6_i32, 0..4_u64, 0..3_u64, proptest::sample::select(vec![1, 38]));
     let value = ((0..8_i32), any::<[u64; 2]>(), 1..9_u64);
     let calls = proptest::collection::vec(call, 0..6);
     let values = proptest::collection::vec(value, 0..4);
@@ -60,9 +61,9 @@ pub fn any_start() -> impl Strategy<Value = Start> {
     (0..40_i64, any::<bool>(), any::<bool>(), 0..3_u64, calls, values, startup).prop_map(
         |(number, from_first_call, excluded, lost, calls, values, startup_calls)| {
             let mut counters = Counters::default();
-            for (nr, calls, errno) in calls {
-                let denials = Denials { errno, last_errno: (errno > 0).then_some(1), ..Denials::default() };
-                let tally = Tally { calls, runtime_calls: 1, denials, ..Tally::default() };
+            for (nr, calls, errno, last) in calls {
+                let denials = Denials { errno, last_errno: (errno > 0).then_some(last), ..Denials::default() };
+                let tally = Tally { calls, runtime_calls: calls.min(1), denials, ..Tally::default() };
                 counters.tallies.insert((Abi::X86_64, SyscallNr(nr - 1)), tally);
             }
             let mut arguments = Arguments::default();

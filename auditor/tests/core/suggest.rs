@@ -148,12 +148,15 @@ fn a_start_that_was_refused_a_call_carries_no_promise_until_that_is_decided_on()
           demanded; 48 starts were refused a call that may be needed"
         ]
     );
+    let mut older = active.clone();
+    let names = vec!["mkdir".to_owned()];
+    older.rules.push(Rule { names, action: Action::Errno, errno: Some(38), args: Vec::new() });
     for (refusal, active, allow, reviewed) in [
         (refused(1, 1), &active, &["mkdir"][..], &[][..]),
         (refused(1, 1), &active, &[], &["mkdir"]),
         (refused(1, 1), &active, &[], &["mkdir@x86_64"]),
         // As of an older kernel's: programs look for another way.
-        (refused(38, 1), &active, &[], &[]),
+        (refused(38, 1), &older, &[], &[]),
         // By a filter of the program's own.
         (refused(1, 1), &docker_default(), &[], &[]),
     ] {
@@ -163,6 +166,36 @@ fn a_start_that_was_refused_a_call_carries_no_promise_until_that_is_decided_on()
             (0, Vec::new()),
             "{allow:?} {reviewed:?}"
         );
+    }
+}
+
+#[test]
+fn what_a_filter_of_unknown_rules_refused_may_have_been_needed() {
+    // A unit with a filter of its own: nobody gave its profile.
+    let made = counters(&[(Abi::X86_64, "chdir", calls(1)), (Abi::X86_64, "mkdir", refused(1, 1))]);
+    let starts: Vec<_> = (0..48).map(|number| Start { container: String::new(), ..start(number, &made) }).collect();
+    let (evidence, floor) = (evidence(&starts), &RuntimeFloor::NONE);
+    let options = Options::default();
+    let request = Request { evidence: &evidence, profile: None, host: HOST, floor, options: &options };
+    assert_eq!(suggest(&request).unwrap().certainty.estimate.starts_refused, 48);
+}
+
+#[test]
+fn what_a_union_lets_through_is_not_called_denied() {
+    let made = counters(&[(Abi::X86_64, "chdir", calls(1)), (Abi::X86_64, "keyctl", refused(1, 1))]);
+    let starts: Vec<_> = (0..48).map(|number| start(number, &made)).collect();
+    let other = profile(
+        r#"{"defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
+            "syscalls": [{"names": ["keyctl"], "action": "SCMP_ACT_ALLOW"}]}"#,
+    );
+    let (evidence, floor, active) = (evidence(&starts), &RuntimeFloor::RUNC, docker_default());
+    for (merge, refused) in [(vec![other], 0), (Vec::new(), 48)] {
+        let options = Options { merge, ..Options::default() };
+        let request = Request { evidence: &evidence, profile: Some(&active), host: HOST, floor, options: &options };
+        let Suggestion { certainty, denied, notes, .. } = suggest(&request).unwrap();
+        assert_eq!(certainty.estimate.starts_refused, refused);
+        assert_eq!(denied[0].taken_in, refused == 0);
+        assert_eq!(notes.iter().any(|note| note.starts_with("denied meanwhile")), refused > 0, "{notes:?}");
     }
 }
 

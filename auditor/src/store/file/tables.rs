@@ -14,6 +14,8 @@ use crate::store::{Batch, Saved, StoreError};
 const STARTS: usize = 128;
 /// And with summaries of older ones. Only those that alone made some call are kept beyond.
 const STARTS_AND_SUMMARIES: usize = 4_096;
+/// And these, whatever they have that no other has.
+const STARTS_AT_MOST: usize = 8_192;
 /// Workloads at most.
 const WORKLOADS: u64 = 1_000;
 /// Profiles, before those are looked for that nobody needs any more.
@@ -199,6 +201,9 @@ impl<'a> Tables<'a> {
         let starts = self.starts(workload)?;
         let mut kept = starts.clone();
         evidence::keep(&mut kept, STARTS, STARTS_AND_SUMMARIES);
+        // Each may have something that no other has, as where every start has a profile of its own: the oldest go all the
+        // same.
+        kept.drain(..kept.len().saturating_sub(STARTS_AT_MOST));
         let kept: BTreeMap<&str, &Start> = kept.iter().map(|start| (start.id.as_str(), start)).collect();
         let mut left_out = 0;
         for start in &starts {
