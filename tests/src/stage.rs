@@ -1,12 +1,14 @@
 //! An engine with images and a daemon that watches it, shared by the tests of one file.
 
 use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::auditord::Auditor;
 use crate::engine::{CgroupMode, Engine};
 use crate::image;
+use crate::process::wait_for;
 
 /// An engine, and the daemon that watches it. Lives as long as the test's process; the wardens see its end.
 #[derive(Debug)]
@@ -50,6 +52,24 @@ impl Stage {
         line.extend([image::BUSYBOX, "/groundtruth"]);
         line.extend(args);
         self.engine.client(line)
+    }
+
+    /// The same, begun when the daemon has read the container's profile: calls that it logs are told of from then on.
+    pub fn groundtruth_once_known(&self, name: &str, options: &[&str], args: &[&str]) -> Result<()> {
+        const SCRIPT: &str = "while [ ! -e /go ]; do /bin/busybox usleep 20000; done; exec /groundtruth \"$@\"";
+        let mut line = vec!["run", "--detach", "--name", name];
+        line.extend(options);
+        line.extend([image::BUSYBOX, "/bin/sh", "-c", SCRIPT, "sh"]);
+        line.extend(args);
+        self.engine.client(line)?;
+        wait_for("the container's profile", Duration::from_secs(60), || {
+            Ok((self.auditor.show(name)?["profile"]["source"] == "bundle").then_some(()))
+        })?;
+        let pid = self.engine.client(["inspect", "--format", "{{.State.Pid}}", name])?;
+        std::fs::write(format!("/proc/{}/root/go", pid.trim()), "").context("letting the container go on")?;
+        let code = self.engine.client(["wait", name])?;
+        ensure!(code.trim() == "0", "{name} ended with {code}");
+        Ok(())
     }
 }
 

@@ -145,7 +145,7 @@ fn the_staged_way_in(stage: &Stage) -> Result<()> {
     let dir = tempfile::tempdir()?;
     let option = profile::option(&suggestion, dir.path(), "staged")?;
     // getpgid was not seen; acct is what the active profile denies.
-    stage.groundtruth("stage-run", &[&option], &["work", "124*3", "121@1*4", "163*2"])?;
+    stage.groundtruth_once_known("stage-run", &[&option], &["work", "124*3", "121@1*4", "163*2"])?;
     let shown = stage.auditor.settled("stage-run")?;
     let rows = tests::auditord::rows(&shown)?;
     let row = |nr: u64| rows.get(&("x86_64".to_owned(), nr)).cloned().with_context(|| format!("no {nr}: {notes}"));
