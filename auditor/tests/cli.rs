@@ -194,8 +194,11 @@ fn calls_are_taken_in_by_name() {
         ("mkdir@x64", "auditor: --allow: no ABI is called \"x64\"; there are x86_64, i386, x32, aarch64, arm\n"),
         ("waitpid@x86_64", "auditor: --allow: x86_64 has no call waitpid\n"),
     ] {
-        let ran = run(&daemon.socket, &["suggest", "shell", "--allow", text]);
-        assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (2, "", words));
+        for option in ["--allow", "--reviewed"] {
+            let ran = run(&daemon.socket, &["suggest", "shell", option, text]);
+            let words = words.replace("--allow", option);
+            assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr), (2, "", words));
+        }
     }
 }
 

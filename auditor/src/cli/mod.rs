@@ -203,9 +203,14 @@ pub enum Error {
         /// What is wrong.
         source: ProfileError,
     },
-    /// A call that is to be taken in is none.
-    #[error("--allow: {0}")]
-    Allow(#[from] AllowError),
+    /// A call that was decided on is none.
+    #[error("{option}: {source}")]
+    Allow {
+        /// Where it was named.
+        option: &'static str,
+        /// Why it is none.
+        source: AllowError,
+    },
     /// A file holds no evidence.
     #[error("{name}: {source}")]
     Archive {

@@ -209,8 +209,15 @@ pub fn suggest(request: &Request<'_>) -> Result<Suggestion, SuggestError> {
         call.reviewed = !call.taken_in && options.reviewed.iter().any(|one| one.means(call.abi, &call.name));
     }
     let mut notes = notes(evidence.of_containers(), confined, &denied);
-    let is_idle = |one: &&Allowance| !denied.iter().any(|call| one.means(call.abi, &call.name));
-    notes.extend(options.reviewed.iter().filter(is_idle).map(|one| format!("--reviewed: {one} was not denied")));
+    notes.extend(options.reviewed.iter().filter_map(|one| {
+        match denied.iter().find(|call| one.means(call.abi, &call.name)) {
+            None => Some(format!("--reviewed: {one} was not denied")),
+            Some(call) if call.taken_in => {
+                Some(format!("--reviewed: {one} is taken in all the same, by --allow or --merge"))
+            }
+            Some(_) => None,
+        }
+    }));
     notes.extend(opening.notes.iter().cloned());
     let request = &Request { profile: opening.profile.as_ref().or(request.profile), ..*request };
     let start = policy_of(request.profile);

@@ -170,6 +170,24 @@ fn a_start_that_was_refused_a_call_carries_no_promise_until_that_is_decided_on()
 }
 
 #[test]
+fn a_review_of_what_was_not_denied_or_is_taken_in_is_said_to_mean_nothing() {
+    let made = counters(&[(Abi::X86_64, "chdir", calls(1)), (Abi::X86_64, "keyctl", refused(1, 1))]);
+    let parse = |text: &str| vec![Allowance::parse(text).unwrap()];
+    for (allow, reviewed, note) in [
+        (Vec::new(), "mkdir", Some("--reviewed: mkdir was not denied")),
+        (parse("keyctl"), "keyctl", Some("--reviewed: keyctl is taken in all the same, by --allow or --merge")),
+        (Vec::new(), "keyctl", None),
+    ] {
+        let options = Options { allow, reviewed: parse(reviewed), ..Options::default() };
+        let (evidence, floor) = (complete(&made), &RuntimeFloor::RUNC);
+        let request =
+            Request { evidence: &evidence, profile: Some(&docker_default()), host: HOST, floor, options: &options };
+        let notes = suggest(&request).unwrap().notes;
+        assert_eq!(notes.iter().find(|note| note.starts_with("--reviewed")).map(String::as_str), note);
+    }
+}
+
+#[test]
 fn what_a_filter_of_unknown_rules_refused_may_have_been_needed() {
     // A unit with a filter of its own: nobody gave its profile.
     let made = counters(&[(Abi::X86_64, "chdir", calls(1)), (Abi::X86_64, "mkdir", refused(1, 1))]);

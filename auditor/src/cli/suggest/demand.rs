@@ -35,8 +35,12 @@ impl Trust {
 
     /// Fills in the options of a suggestion that these stand for.
     pub(in crate::cli) fn fill(&self, options: &mut Options) -> Result<(), Error> {
-        let parse = |texts: &[String]| texts.iter().map(|text| Allowance::parse(text)).collect::<Result<Vec<_>, _>>();
-        (options.allow, options.reviewed) = (parse(&self.allow)?, parse(&self.reviewed)?);
+        let parse = |option, texts: &[String]| {
+            let call = |text: &String| Allowance::parse(text).map_err(|source| Error::Allow { option, source });
+            texts.iter().map(call).collect::<Result<Vec<_>, _>>()
+        };
+        options.allow = parse("--allow", &self.allow)?;
+        options.reviewed = parse("--reviewed", &self.reviewed)?;
         Ok(())
     }
 }
