@@ -1,5 +1,6 @@
 //! An engine with images and a daemon that watches it, shared by the tests of one file.
 
+use std::path::Path;
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
@@ -66,7 +67,8 @@ impl Stage {
             Ok((self.auditor.show(name)?["profile"]["source"] == "bundle").then_some(()))
         })?;
         let pid = self.engine.client(["inspect", "--format", "{{.State.Pid}}", name])?;
-        std::fs::write(format!("/proc/{}/root/go", pid.trim()), "").context("letting the container go on")?;
+        let root = Path::new("/proc").join(pid.trim()).join("root");
+        std::fs::write(root.join("go"), "").context("letting the container go on")?;
         let code = self.engine.client(["wait", name])?;
         ensure!(code.trim() == "0", "{name} ended with {code}");
         Ok(())
