@@ -1,8 +1,8 @@
 //! A cgroup is created, before any task can enter it: a container's takes a slot, one inside a container shares it.
 
 use auditor_ebpf::{
-    CGROUP_NAME_LEN, COMERS_RUNTIMES, EVENT_NO_SLOT, EVENT_SLOT_TAKEN, Event, LOST_CGROUP, LOST_EVENT, LOST_NESTED,
-    SLOT_LIVE, Slot,
+    ALL_ATTACHED, CGROUP_NAME_LEN, COMERS_RUNTIMES, EVENT_NO_SLOT, EVENT_SLOT_TAKEN, Event, LOST_CGROUP, LOST_EVENT,
+    LOST_NESTED, SLOT_LIVE, Slot,
 };
 use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::helpers::generated::{bpf_ktime_get_boot_ns, bpf_probe_read_kernel_str};
@@ -13,7 +13,7 @@ use aya_log_ebpf::warn;
 use crate::cgroup_slot;
 use crate::counter::{lost, lost_in};
 use crate::kernel::{field, masked, offset, read_constant};
-use crate::maps::{CGROUPS, COUNT_CONTAINERS, EVENTS, FREE_SLOTS, HAS_RUNTIME, SLOTS};
+use crate::maps::{ATTACHED, CGROUPS, COUNT_CONTAINERS, EVENTS, FREE_SLOTS, HAS_RUNTIME, SLOTS};
 
 /// Hex digits of a container's id.
 const ID_LEN: usize = 64;
@@ -79,7 +79,7 @@ fn take_slot(ctx: &BtfTracePointContext, cgroup_id: u64, node: *const u8) {
         let entry: &mut Slot = &mut *entry;
         entry.cgroup_id = cgroup_id;
         entry.since_ns = bpf_ktime_get_boot_ns();
-        entry.from_first_call = 1;
+        entry.from_first_call = u32::from(core::ptr::read_volatile(&raw const ATTACHED) == ALL_ATTACHED);
         entry.name = name;
         entry.state = SLOT_LIVE;
     }

@@ -1,7 +1,9 @@
 //! From the current task's cgroup to its slot.
 
+use auditor_ebpf::LastCgroup;
+
 use crate::kernel::Task;
-use crate::maps::{CGROUPS, GENERATION, LAST_CGROUP, LastCgroup};
+use crate::maps::{CGROUPS, GENERATION, LAST_CGROUP};
 use crate::{phase, watch};
 
 /// What this CPU remembers about the current task's cgroup, looked up anew where it remembers another one.

@@ -8,6 +8,10 @@ mod offsets;
 
 pub use offsets::{ABSENT, Offsets};
 
+/// Of the maps: their number, names, keys and values, and what they mean. Whoever changes one raises it: a daemon reads
+/// what an older one's programs have counted only where the number is its own.
+pub const LAYOUT: u32 = 1;
+
 /// Numbers that have a counter of their own in the native table: 0..512. Linux 6.18 ends at 470, and architectures
 /// share the numbers above 403 (`scripts/syscall.tbl`).
 pub const NATIVE_NRS: usize = 512;
@@ -443,6 +447,39 @@ pub const SLOT_FREE: u32 = 0;
 pub const SLOT_LIVE: u32 = 1;
 /// The container's cgroup is gone; the daemon reads the slot a last time and gives it back.
 pub const SLOT_REMOVED: u32 = 2;
+/// The daemon has read the slot a last time and kept what it read; its counters are being cleared.
+pub const SLOT_CLEARING: u32 = 3;
+
+/// Value of the programs' global `ATTACHED` once all of them are.
+pub const ALL_ATTACHED: u32 = 1;
+
+/// What a CPU remembers of the cgroup that it counted last, and the generation in which that is valid.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct LastCgroup {
+    /// The cgroup asked for; 0 before the first question.
+    pub cgroup_id: u64,
+    /// The programs' global `GENERATION` before the question.
+    pub generation: u32,
+    /// Slot + 1; 0 for a cgroup without a slot.
+    pub slot_plus_1: u32,
+    /// 1 once the slot's filter is known.
+    pub filter_seen: u32,
+    /// 1 where calls of the slot are watched.
+    pub watched: u32,
+    /// 1 where who comes into the slot sets a service up.
+    pub of_services: u32,
+    /// Keeps the size a multiple of 8.
+    pub padding: u32,
+}
+
+impl LastCgroup {
+    /// The slot, where there is one.
+    #[inline(always)]
+    pub const fn slot(&self) -> Option<u32> {
+        self.slot_plus_1.checked_sub(1)
+    }
+}
 
 /// Who a slot belongs to. Written by `cgroup_mkdir`, or by the daemon for a cgroup that was there before it.
 #[repr(C)]
@@ -456,7 +493,7 @@ pub struct Slot {
     pub state: u32,
     /// 1 when the slot was taken before any task could enter the cgroup.
     pub from_first_call: u32,
-    /// The cgroup directory's name, NUL-terminated; all zero where the daemon took the slot.
+    /// The cgroup directory's name, NUL-terminated; all zero where it is no container's.
     pub name: [u8; CGROUP_NAME_LEN],
 }
 
@@ -529,6 +566,7 @@ const _: () = {
     assert!(size_of::<DenialCount>() == 24);
     assert!(size_of::<FileId>() == 16);
     assert!(size_of::<Slot>() == 24 + CGROUP_NAME_LEN);
+    assert!(size_of::<LastCgroup>() == 32);
     assert!(size_of::<Filter>() == 8 + 2 * BITMAP_WORDS * 8);
     assert!(size_of::<Refusal>() == 136);
     assert!(size_of::<Flow>() == 64);

@@ -5,8 +5,8 @@ use core::ptr;
 
 use auditor_ebpf::{
     ArgumentKey, ArgumentShare, Calls, DenialCount, DenialKey, Event, FileId, Filter, FilterCopy, Flow, ForeignCounts,
-    ForeignKey, LOST_KINDS, MAX_INSTRUCTIONS, NativeCounts, Offsets, ReadShare, Reading, Refusal, RuntimeCounts, Slot,
-    Watch,
+    ForeignKey, LOST_KINDS, LastCgroup, MAX_INSTRUCTIONS, NativeCounts, Offsets, ReadShare, Reading, Refusal,
+    RuntimeCounts, Slot, Watch,
 };
 use aya_ebpf::bindings::bpf_map_type::BPF_MAP_TYPE_TASK_STORAGE;
 use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, BPF_LOCAL_STORAGE_GET_F_CREATE, task_struct};
@@ -112,6 +112,11 @@ pub static LAST_CGROUP: PerCpuArray<LastCgroup, 1> = PerCpuArray::new();
 #[unsafe(no_mangle)]
 pub static mut GENERATION: u32 = 0;
 
+/// [`auditor_ebpf::ALL_ATTACHED`] once all programs are attached: a container whose cgroup is made from then on is counted
+/// from its first call. Written by the daemon. It begins with another value than 0 so that it has a section of its own.
+#[unsafe(no_mangle)]
+pub static mut ATTACHED: u32 = !auditor_ebpf::ALL_ATTACHED;
+
 /// Per task: the call it is in.
 #[btf_map]
 pub static TASKS: TaskStorage<TaskCall> = TaskStorage::new();
@@ -139,31 +144,6 @@ pub struct FilterBuffer {
     pub filter: FilterCopy,
     /// Its instructions.
     pub instructions: [u64; MAX_INSTRUCTIONS],
-}
-
-/// An answer of [`CGROUPS`] and the generation it is valid in.
-#[repr(C)]
-pub struct LastCgroup {
-    /// The cgroup asked for; 0 before the first question.
-    pub cgroup_id: u64,
-    /// [`GENERATION`] before the question.
-    pub generation: u32,
-    /// Slot + 1; 0 for a cgroup without a slot.
-    pub slot_plus_1: u32,
-    /// 1 once the slot's filter is known.
-    pub filter_seen: u32,
-    /// 1 where calls of the slot are watched.
-    pub watched: u32,
-    /// 1 where who comes into the slot sets a service up.
-    pub of_services: u32,
-}
-
-impl LastCgroup {
-    /// The slot, where there is one.
-    #[inline(always)]
-    pub fn slot(&mut self) -> Option<u32> {
-        self.slot_plus_1.checked_sub(1)
-    }
 }
 
 /// The call that a task is in.

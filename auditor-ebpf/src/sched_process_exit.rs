@@ -8,7 +8,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 
 use crate::cgroup_slot;
 use crate::kernel::{SIGSYS, Task, field, offset};
-use crate::maps::{LastCgroup, TASKS};
+use crate::maps::TASKS;
 use crate::refusal::{Refused, refused};
 
 /// `SIGNAL_GROUP_EXIT` (`include/linux/sched/signal.h`): the whole process ends, and all its threads with one code.
@@ -33,7 +33,7 @@ fn was_killed(task: Task) -> bool {
 
 #[inline(always)]
 fn killed(task: Task) {
-    let Some(slot) = cgroup_slot::of(task).and_then(LastCgroup::slot) else { return };
+    let Some(slot) = cgroup_slot::of(task).and_then(|cgroup| cgroup.slot()) else { return };
     // The last thread of a process, and `KILL_PROCESS`, came through `sys_exit`.
     if TASKS.get(task.as_ptr()).is_some_and(|call| call.refused != 0) {
         return;

@@ -9,7 +9,7 @@ use aya_log_ebpf::debug;
 use crate::cgroup_slot;
 use crate::counter::{What, count, lost_in};
 use crate::kernel::{SIGKILL, SIGSYS, Task, field, offset};
-use crate::maps::{EMULATED, ENTERED, LastCgroup, NEWBORN, TASKS, TaskCall, UNCOUNTED};
+use crate::maps::{EMULATED, ENTERED, NEWBORN, TASKS, TaskCall, UNCOUNTED};
 use crate::phase;
 use crate::refusal::{Refused, refused};
 
@@ -83,7 +83,7 @@ fn is_end_of(call: &TaskCall, nr: u32, ret: i64) -> bool {
 /// or what should be known of it could not be recorded.
 #[inline(never)]
 fn unknown(ctx: &BtfTracePointContext, task: Task, nr: u32, ret: i64) {
-    let Some(slot) = cgroup_slot::of(task).and_then(LastCgroup::slot) else { return };
+    let Some(slot) = cgroup_slot::of(task).and_then(|cgroup| cgroup.slot()) else { return };
     if TASKS.get_or_create(task.as_ptr()).is_none() {
         lost_in(slot, LOST_TASK_STORAGE);
     }
@@ -96,7 +96,7 @@ fn unknown(ctx: &BtfTracePointContext, task: Task, nr: u32, ret: i64) {
 /// An exit without an enter, in a task under seccomp.
 #[inline(never)]
 fn unpaired(task: Task, regs: *const u8, call: &mut TaskCall, nr: u32, ret: i64) {
-    let Some(slot) = cgroup_slot::of(task).and_then(LastCgroup::slot) else { return };
+    let Some(slot) = cgroup_slot::of(task).and_then(|cgroup| cgroup.slot()) else { return };
     // A tracer took the call away: `PTRACE_SYSEMU`, or a number of -1. One that stopped emulating at this very call was
     // seen to emulate the one before.
     let was_emulated = call.active == EMULATED;

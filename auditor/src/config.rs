@@ -25,6 +25,10 @@ pub struct Settings {
     pub cgroup_root: Option<PathBuf>,
     /// `--state-dir`.
     pub state_dir: Option<PathBuf>,
+    /// `--bpffs`.
+    pub bpffs: Option<PathBuf>,
+    /// `--detach-on-exit`.
+    pub detach_on_exit: Option<bool>,
     /// `--max-containers`.
     pub max_containers: Option<u32>,
     /// How often the kernel's counters are read: `500ms`, `2s`, `1m`.
@@ -57,14 +61,14 @@ pub struct MetricsSettings {
     pub max_series: Option<u32>,
 }
 
-/// Where evidence is kept.
+/// Where something is kept that outlives the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StateDir {
+pub enum Place {
     /// Here, or the daemon does not start.
     Given(PathBuf),
-    /// In [`Config::DEFAULT_STATE_DIR`], where that can be had.
+    /// Where it is by default, if that can be had.
     Default,
-    /// Nowhere: what was seen ends with the daemon.
+    /// Nowhere: it ends with the daemon.
     None,
 }
 
@@ -76,7 +80,11 @@ pub struct Config {
     /// Where cgroup2 is mounted; `None`: to be found.
     pub cgroup_root: Option<PathBuf>,
     /// Where evidence is kept.
-    pub state_dir: StateDir,
+    pub state_dir: Place,
+    /// Where programs, links and maps are pinned.
+    pub bpffs: Place,
+    /// Whether they are removed when the daemon is told to stop.
+    pub detach_on_exit: bool,
     /// How many containers can be counted at once.
     pub max_containers: u32,
     /// How often the kernel's counters are read.
@@ -134,6 +142,8 @@ impl Settings {
             docker_host: self.docker_host.or(other.docker_host),
             cgroup_root: self.cgroup_root.or(other.cgroup_root),
             state_dir: self.state_dir.or(other.state_dir),
+            bpffs: self.bpffs.or(other.bpffs),
+            detach_on_exit: self.detach_on_exit.or(other.detach_on_exit),
             max_containers: self.max_containers.or(other.max_containers),
             poll_interval: self.poll_interval.or(other.poll_interval),
             socket: self.socket.or(other.socket),
@@ -152,6 +162,8 @@ impl Config {
     pub const DEFAULT_SOCKET: &'static str = "/run/auditor/auditor.sock";
     /// Where evidence is kept when nobody says otherwise.
     pub const DEFAULT_STATE_DIR: &'static str = "/var/lib/auditor";
+    /// Where programs, links and maps are pinned when nobody says otherwise.
+    pub const DEFAULT_BPFFS: &'static str = "/sys/fs/bpf/auditor";
     /// Where metrics are served when nobody says otherwise.
     pub const DEFAULT_LISTEN_ADDRESS: &'static str = "127.0.0.1:9779";
 
@@ -166,7 +178,9 @@ impl Config {
         Ok(Self {
             docker_host: check::docker_host(docker_host)?,
             cgroup_root: cgroup_root.map(|given| check::absolute("cgroup_root", given)).transpose()?,
-            state_dir: check::state_dir(state_dir)?,
+            state_dir: check::place("state_dir", state_dir)?,
+            bpffs: check::place("bpffs", settings.bpffs)?,
+            detach_on_exit: settings.detach_on_exit.unwrap_or(false),
             max_containers: check::within("max_containers", settings.max_containers, 1024, 1..=65_536)?,
             poll_interval: check::interval("poll_interval", settings.poll_interval.as_deref().unwrap_or("1s"))?,
             socket: check::socket(path("socket", socket, Self::DEFAULT_SOCKET)?)?,
@@ -197,7 +211,7 @@ mod tests {
         assert_eq!(config.listen_addresses, ["127.0.0.1:9779".parse().unwrap()]);
         assert_eq!(config.socket, Path::new("/run/auditor/auditor.sock"));
         assert_eq!((config.cgroup_root, config.socket_group), (None, None));
-        assert_eq!(config.state_dir, StateDir::Default);
+        assert_eq!((config.state_dir, config.bpffs, config.detach_on_exit), (Place::Default, Place::Default, false));
         assert!(config.per_syscall);
     }
 

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::syscall::{Abi, SyscallNr};
 
 /// The counters of one container, by ABI and number. A call that never happened has no entry.
@@ -14,7 +16,7 @@ pub struct Counters {
 }
 
 /// What happened to one system call of one container.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Calls that passed the task's seccomp filter and reached the kernel.
     pub calls: u64,
@@ -31,7 +33,7 @@ pub struct Tally {
 }
 
 /// Refused calls by what the kernel showed of the refusal.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Denials {
     /// Answered with an errno (`SECCOMP_RET_ERRNO`, or `SECCOMP_RET_TRACE` without a tracer). Errno 0 included.
     pub errno: u64,

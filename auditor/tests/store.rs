@@ -80,13 +80,69 @@ fn aside(directory: &Path, kind: &str) -> usize {
 }
 
 #[test]
+fn starts_that_were_counted_while_no_daemon_ran_stay_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let (counted, not) = (start(1, &[1]), start(2, &[2]));
+    let running = BTreeSet::from([counted.id.clone(), not.id.clone()]);
+    store.save(Batch { running, ..batch(vec![saved("web", counted.clone()), saved("web", not.clone())]) });
+    assert!(store.close(PATIENCE));
+    let store = Store::open_waiting(directory.path()).unwrap();
+    assert!(store.take_interrupted().is_empty(), "nobody has said yet which were counted");
+    store.take_over(BTreeSet::from([counted.id.clone()])).unwrap();
+    let not = Start { from_first_call: false, ..not };
+    assert_eq!(store.take_interrupted(), [counted.clone(), not.clone()]);
+    assert_eq!(starts(&store, "web"), [counted, not]);
+}
+
+#[test]
+fn accounts_are_kept_until_they_are_forgotten_and_it_is_known_what_is_on_the_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    assert_eq!((store.committed(), store.accounts()), (0, BTreeMap::new()));
+    let accounts = |pairs: &[(&str, Option<&str>)]| {
+        pairs.iter().map(|(id, text)| ((*id).to_owned(), text.map(str::to_owned))).collect::<BTreeMap<_, _>>()
+    };
+    store.save(Batch { accounts: accounts(&[("a", Some("1")), ("b", Some("2"))]), number: 1, ..Batch::default() });
+    store.save(Batch { accounts: accounts(&[("a", Some("3"))]), number: 2, ..Batch::default() });
+    assert!(store.settle(PATIENCE));
+    assert_eq!(store.committed(), 2);
+    store.save(Batch { accounts: accounts(&[("b", None)]), number: 3, ..Batch::default() });
+    assert!(store.close(PATIENCE));
+    let store = open(directory.path());
+    assert_eq!(store.accounts(), BTreeMap::from([("a".to_owned(), "3".to_owned())]));
+}
+
+#[test]
+fn a_file_from_before_there_were_accounts_gets_room_for_them() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), vec![saved("web", start(1, &[1]))]);
+    let file = redb::Database::open(directory.path().join("evidence.redb")).unwrap();
+    let change = file.begin_write().unwrap();
+    assert!(change.delete_table(redb::TableDefinition::<&str, &str>::new("accounts")).unwrap());
+    change.commit().unwrap();
+    drop(file);
+    let store = open(directory.path());
+    assert_eq!((starts(&store, "web").len(), aside(directory.path(), "corrupt")), (1, 0));
+    let accounts = BTreeMap::from([("a".to_owned(), Some("1".to_owned()))]);
+    store.save(Batch { accounts, ..Batch::default() });
+    assert!(store.close(PATIENCE));
+    assert_eq!(open(directory.path()).accounts().len(), 1);
+}
+
+#[test]
 fn what_is_saved_is_there_for_the_next_daemon_and_what_went_on_is_known() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let (over, running) = (start(1, &[1, 2]), start(2, &[3]));
     let profiles = BTreeMap::from([("5e".repeat(32), "{}".to_owned())]);
     let starts_saved = vec![saved("web", over.clone()), saved("web", running.clone())];
-    store.save(Batch { starts: starts_saved, profiles, running: BTreeSet::from([running.id.clone()]) });
+    store.save(Batch {
+        starts: starts_saved,
+        profiles,
+        running: BTreeSet::from([running.id.clone()]),
+        ..Batch::default()
+    });
     assert!(store.close(PATIENCE));
     let store = open(directory.path());
     // Whatever it did since: nobody counted it.
@@ -171,7 +227,7 @@ fn what_is_forgotten_is_gone_with_the_profiles_that_nobody_needs() {
     let under = |number, sha: &str| Start { profile: Some(sha.repeat(32)), ..start(number, &[1]) };
     let profiles = ["aa", "bb"].map(|sha| (sha.repeat(32), sha.to_owned()));
     let starts_saved = vec![saved("web", under(1, "aa")), saved("web", under(9, "bb")), saved("db", under(2, "bb"))];
-    store.save(Batch { starts: starts_saved, profiles: profiles.into(), running: BTreeSet::new() });
+    store.save(Batch { starts: starts_saved, profiles: profiles.into(), ..Batch::default() });
     assert!(store.settle(PATIENCE));
     let library = store.library();
     let all = [workload("web").id(), workload("db").id()];

@@ -77,30 +77,47 @@ impl Auditor {
 
     /// The same behind another program's words, which becomes the daemon.
     pub fn start_behind(wrapper: &[&str], docker_host: &str, flags: &[&str]) -> Result<Self> {
-        Self::launch_behind(wrapper, docker_host, flags)?.ready()
+        Self::start_binary_behind(None, wrapper, docker_host, flags)
+    }
+
+    /// The same of another binary than the one under test.
+    pub fn start_binary_behind(
+        binary: Option<&Path>,
+        wrapper: &[&str],
+        docker_host: &str,
+        flags: &[&str],
+    ) -> Result<Self> {
+        Self::launch_behind(binary, wrapper, docker_host, flags)?.ready()
+    }
+
+    /// Waits until it is ready again, after it was started anew.
+    pub fn wait_ready(&self) -> Result<()> {
+        let ready = wait_for("the daemon's readiness", Duration::from_secs(60), || {
+            if !self.daemon.is_running() {
+                bail!("the daemon ended");
+            }
+            Ok(self.get("/readyz").is_ok_and(|answer| answer.status == 200).then_some(()))
+        });
+        ready.with_context(|| format!("the daemon's log:\n{}", self.log()))
     }
 
     fn ready(self) -> Result<Self> {
-        let auditor = self;
-        let ready = wait_for("the daemon's readiness", Duration::from_secs(60), || {
-            if !auditor.daemon.is_running() {
-                bail!("the daemon ended");
-            }
-            Ok(auditor.get("/readyz").is_ok_and(|answer| answer.status == 200).then_some(()))
-        });
-        ready.with_context(|| format!("the daemon's log:\n{}", auditor.log()))?;
-        Ok(auditor)
+        self.wait_ready()?;
+        Ok(self)
     }
 
     /// Starts the daemon and does not wait.
     pub fn launch(docker_host: &str, flags: &[&str]) -> Result<Self> {
-        Self::launch_behind(&[], docker_host, flags)
+        Self::launch_behind(None, &[], docker_host, flags)
     }
 
-    fn launch_behind(wrapper: &[&str], docker_host: &str, flags: &[&str]) -> Result<Self> {
+    fn launch_behind(other: Option<&Path>, wrapper: &[&str], docker_host: &str, flags: &[&str]) -> Result<Self> {
         let dir = tempfile::tempdir().context("making a directory for the daemon")?.keep();
         let address = http::free_port()?;
-        let binary = binary()?.display().to_string();
+        let binary = match other {
+            Some(other) => other.display().to_string(),
+            None => binary()?.display().to_string(),
+        };
         let mut line: Vec<String> = wrapper.iter().map(|&word| word.to_owned()).chain([binary]).collect();
         line.extend([
             "daemon".to_owned(),
@@ -110,6 +127,10 @@ impl Auditor {
         ]);
         if !flags.iter().any(|flag| flag.starts_with("--state-dir")) {
             line.push(format!("--state-dir={}", dir.join("state").display()));
+        }
+        // Pins outlive their daemon: only tests that are about them have any.
+        if !flags.iter().any(|flag| flag.starts_with("--bpffs")) {
+            line.push("--bpffs=none".to_owned());
         }
         line.extend(flags.iter().map(|&flag| flag.to_owned()));
         let (program, args) = line.split_first().context("no program")?;

@@ -63,8 +63,24 @@ impl Issued {
     }
 }
 
+/// What was issued, by call.
+pub type Truth = BTreeMap<Key, Issued>;
+
+/// Adds what another run has issued.
+pub fn add(total: &mut Truth, more: &Truth) {
+    for (key, more) in more {
+        let sum = total.entry(key.clone()).or_default();
+        sum.before += more.before;
+        sum.under += more.under;
+        sum.errors_before += more.errors_before;
+        sum.errors_under += more.errors_under;
+        sum.denied += more.denied;
+        sum.elsewhere += more.elsewhere;
+    }
+}
+
 /// Parses the program's last line.
-pub fn parse(output: &str) -> Result<BTreeMap<Key, Issued>> {
+pub fn parse(output: &str) -> Result<Truth> {
     let line = output.lines().last().context("groundtruth wrote nothing")?;
     let rows: Vec<Value> = serde_json::from_str(line).with_context(|| format!("parsing groundtruth's {line}"))?;
     let mut issued = BTreeMap::<Key, Issued>::new();

@@ -5,6 +5,7 @@
 use std::path::Path;
 
 pub mod auditord;
+pub mod bpffs;
 pub mod bundle;
 pub mod cage;
 pub mod corpus;

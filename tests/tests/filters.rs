@@ -7,7 +7,7 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use auditor::kernel::{Chain, FilterReading, FilterScope, Kernel, SeccompMode, TaskFilters};
+use auditor::kernel::{Chain, Existing, FilterReading, FilterScope, Kernel, SeccompMode, TaskFilters};
 use tests::cage::{Cage, output_of};
 use tests::counting::{alone, counting, slot_of};
 use tests::groundtruth;
@@ -105,7 +105,7 @@ fn a_container_from_before_the_programs_is_read_like_any_other() -> Result<()> {
     let cage = Cage::new()?;
     let (_child, pid) = hold(&cage, &["974,30"])?;
     let mut kernel = Kernel::load(4)?;
-    kernel.attach(|| vec![(cage.id(), Vec::new())])?;
+    kernel.attach(|| vec![Existing::nameless(cage.id())])?;
     let reading = read(&mut kernel, &cage)?;
     assert_eq!(reading.tasks.len(), 1);
     assert!(programs(&reading, &reading.tasks[0])?.0 == by_ptrace(pid)?);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use auditor::container::CgroupId;
 use auditor::counters::Counters;
-use auditor::kernel::{Kernel, KernelEvent, SlotState};
+use auditor::kernel::{Existing, Kernel, KernelEvent, SlotState};
 use auditor::syscall::{Abi, SyscallNr};
 use tests::cage::{Cage, output_of, start_in};
 use tests::counting::{alone, any_denials, assert_equal, counted_exactly, counters_of, counting, slot_of, tally};
@@ -197,7 +197,7 @@ fn calls_in_flight_when_the_programs_attach_are_no_denials() -> Result<()> {
             |tid: &str| std::fs::read_to_string(format!("/proc/{tid}/wchan")).is_ok_and(|place| place.contains("poll"));
         Ok((threads.lines().filter(|tid| sleeps(tid)).count() == 16).then_some(()))
     })?;
-    let refused = kernel.attach(|| vec![(cage.id(), Vec::new())])?;
+    let refused = kernel.attach(|| vec![Existing::nameless(cage.id())])?;
     assert_eq!(refused, []);
     output_of(child)?;
     let counters = counters_of(&kernel, cage.id())?;
@@ -218,7 +218,7 @@ fn a_cgroup_that_was_there_before_is_counted_from_its_adoption() -> Result<()> {
     let mut kernel = counting()?;
     // What CPUs remember of the cgroup must be forgotten when it is adopted.
     cage.run(groundtruth::program()?, &["work", "124*100"])?;
-    kernel.adopt(&[(cage.id(), vec![CgroupId(id)])])?;
+    kernel.adopt(&[Existing { nested: vec![CgroupId(id)], ..Existing::nameless(cage.id()) }])?;
     let mut total = 0;
     for cgroup in [cage.path(), &nested] {
         let issued = groundtruth::parse(&output_of(start_in(
@@ -294,7 +294,7 @@ fn slots_come_back_after_a_last_read_and_run_out_loudly() -> Result<()> {
     assert_eq!(kernel.losses()?.untracked_cgroup, 1);
     let events: Vec<KernelEvent> = std::iter::from_fn(|| kernel.next_event()).collect();
     assert!(events.contains(&KernelEvent::NoSlot(cages[2].id(), cages[2].name())), "{events:?}");
-    let refused = kernel.adopt(&[(cages[2].id(), Vec::new())])?;
+    let refused = kernel.adopt(&[Existing::nameless(cages[2].id())])?;
     assert_eq!(refused, [cages[2].id()]);
     Ok(())
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use auditor::container::CgroupId;
 use auditor::counters::{Counters, Tally};
-use auditor::kernel::{Comers, Executor, Kernel, KernelError, SlotState};
+use auditor::kernel::{Comers, Executor, Existing, Kernel, KernelError, SlotState};
 use auditor::syscall::{Abi, SyscallNr};
 use tests::cage::{Cage, output_of};
 use tests::counting::{alone, counters_of, counting, made, of_program, of_runtime};
@@ -97,7 +97,7 @@ fn who_was_there_before_the_slot_is_a_program_and_who_comes_later_is_not() -> Re
         let threads = std::fs::read_to_string(cage.path().join("cgroup.threads"))?;
         Ok((threads.lines().filter(|tid| sleeps(tid)).count() == 4).then_some(()))
     })?;
-    kernel.attach(|| vec![(cage.id(), Vec::new())])?;
+    kernel.attach(|| vec![Existing::nameless(cage.id())])?;
     output_of(child)?;
     let before = counters_of(&kernel, cage.id())?;
     assert_eq!(of_runtime(&before), BTreeMap::new());

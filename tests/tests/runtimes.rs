@@ -11,7 +11,7 @@ use auditor::container::CgroupId;
 use auditor::control::{Request, Response, call};
 use auditor::counters::Counters;
 use auditor::evidence::Start;
-use auditor::kernel::{Kernel, SlotNr};
+use auditor::kernel::{Existing, Kernel, SlotNr};
 use auditor::syscall::{self, Abi, SyscallNr};
 use tests::counting::{Made, alone, counting, of_program, of_runtime, slot_of};
 use tests::engine::{CRUN, CgroupMode, Engine};
@@ -100,7 +100,7 @@ fn of_a_container_all_but_the_program_s_calls_are_the_runtime_s() -> Result<()> 
         // The same for one that was there before.
         let id = CgroupId(std::fs::metadata(engine.cgroup(name)?)?.ino());
         let mut later = Kernel::load(4)?;
-        later.attach(|| vec![(id, Vec::new())])?;
+        later.attach(|| vec![Existing::nameless(id)])?;
         for _ in 0..2 {
             engine.client(["exec", name, "/tiny"])?;
         }

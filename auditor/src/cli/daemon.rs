@@ -28,6 +28,13 @@ pub(super) struct Arguments {
     /// Where evidence is kept over restarts; none: nowhere [default: /var/lib/auditor, where that can be had]
     #[arg(long, value_name = "DIR", env = "STATE_DIRECTORY")]
     state_dir: Option<PathBuf>,
+    /// Where programs and counters are pinned, so that they count on without a daemon; none: nowhere [default:
+    /// /sys/fs/bpf/auditor, where that can be had]
+    #[arg(long, value_name = "DIR")]
+    bpffs: Option<PathBuf>,
+    /// Unpin them when the daemon is told to stop: nothing is counted until it is started again
+    #[arg(long)]
+    detach_on_exit: bool,
     /// How many containers can be counted at once; each takes 16 KiB of kernel memory per CPU [default: 1024]
     #[arg(long, value_name = "N")]
     max_containers: Option<u32>,
@@ -38,6 +45,8 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> Result<Outcome, Erro
         docker_host: arguments.docker_host,
         cgroup_root: arguments.cgroup_root,
         state_dir: arguments.state_dir,
+        bpffs: arguments.bpffs,
+        detach_on_exit: arguments.detach_on_exit.then_some(true),
         max_containers: arguments.max_containers,
         socket: global.given_socket(),
         web: WebSettings { listen_address: Some(arguments.listen_addresses).filter(|addresses| !addresses.is_empty()) },

@@ -33,6 +33,7 @@ use crate::control::{self, ClientError, Request, Response};
 use crate::daemon::DaemonError;
 use crate::docker::DockerError;
 use crate::evidence::ArchiveError;
+use crate::kernel::PinsError;
 use crate::profile::merge::MergeError;
 use crate::profile::{ProfileError, RenderError};
 use crate::prove::ProveError;
@@ -174,6 +175,9 @@ pub enum Error {
     /// A filter cannot be shown.
     #[error(transparent)]
     Filter(#[from] FilterError),
+    /// Pins cannot be removed.
+    #[error(transparent)]
+    Pins(#[from] PinsError),
     /// The daemon cannot run.
     #[error(transparent)]
     Run(#[from] DaemonError),

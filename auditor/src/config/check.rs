@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{ConfigError, StateDir};
+use super::{ConfigError, Place};
 use crate::docker::Host;
 
 /// What fits into `sockaddr_un.sun_path` (unix(7)), with the zero byte at its end.
@@ -36,17 +36,18 @@ pub(super) fn absolute(key: &'static str, path: PathBuf) -> Result<PathBuf, Conf
 }
 
 /// systemd gives several, with colons between them, where a unit has several; the first is the one.
-pub(super) fn state_dir(given: Option<PathBuf>) -> Result<StateDir, ConfigError> {
-    let Some(path) = given.filter(|path| !path.as_os_str().is_empty()) else { return Ok(StateDir::Default) };
+/// A directory that may be `none`. Of several, as systemd gives them in `STATE_DIRECTORY`, the first.
+pub(super) fn place(key: &'static str, given: Option<PathBuf>) -> Result<Place, ConfigError> {
+    let Some(path) = given.filter(|path| !path.as_os_str().is_empty()) else { return Ok(Place::Default) };
     if path.as_os_str() == "none" {
-        return Ok(StateDir::None);
+        return Ok(Place::None);
     }
     let text = path.to_string_lossy();
     let first = text.split(':').next().map_or_else(PathBuf::new, PathBuf::from);
     if first.is_absolute() {
-        return Ok(StateDir::Given(first));
+        return Ok(Place::Given(first));
     }
-    Err(refuse("state_dir", text, "give an absolute path, or none to keep nothing"))
+    Err(refuse(key, text, "give an absolute path, or none to keep nothing"))
 }
 
 pub(super) fn socket(path: PathBuf) -> Result<PathBuf, ConfigError> {
@@ -164,10 +165,10 @@ mod tests {
         assert!(socket(format!("/{}", "x".repeat(SOCKET_PATH_LIMIT)).into()).is_err());
         assert!(within("max_containers", Some(0), 1, 1..=5).is_err());
         assert!(within("max_containers", Some(6), 1, 1..=5).is_err());
-        assert!(state_dir(Some("relative".into())).is_err());
-        assert_eq!(state_dir(Some("/a:/b".into())).unwrap(), StateDir::Given("/a".into()));
-        assert_eq!(state_dir(Some("none".into())).unwrap(), StateDir::None);
-        assert_eq!(state_dir(Some(PathBuf::new())).unwrap(), StateDir::Default);
+        assert!(place("state_dir", Some("relative".into())).is_err());
+        assert_eq!(place("state_dir", Some("/a:/b".into())).unwrap(), Place::Given("/a".into()));
+        assert_eq!(place("state_dir", Some("none".into())).unwrap(), Place::None);
+        assert_eq!(place("state_dir", Some(PathBuf::new())).unwrap(), Place::Default);
         assert!(group("no-such-group-here".to_owned()).is_err());
         assert_eq!(group("root".to_owned()).unwrap(), "root");
         assert!(docker_host(Some("tcp://127.0.0.1:2375".to_owned())).is_err());

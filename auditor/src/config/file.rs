@@ -66,6 +66,8 @@ mod tests {
             docker_host = "unix:///run/docker.sock"
             cgroup_root = "/sys/fs/cgroup"
             state_dir = "/var/lib/auditor"
+            bpffs = "/sys/fs/bpf/auditor"
+            detach_on_exit = true
             max_containers = 100
             poll_interval = "2s"
             socket = "/run/auditor/auditor.sock"

@@ -7,15 +7,15 @@ use tracing::{error, warn};
 
 use super::ledger::Ledger;
 use crate::cgroupfs::{CgroupDir, Root};
-use crate::container::{CgroupId, ContainerId};
-use crate::kernel::Kernel;
+use crate::container::ContainerId;
+use crate::kernel::{Existing, Kernel};
 
 /// Before the hierarchy is walked again for containers that were not found, or found no slot.
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// The container cgroups that are there already, in the form that the kernel half takes. Empty ones are left alone:
 /// their containers are gone, or about to start, and then [`Adoption::attempt`] finds them.
-pub fn existing(root: &Root, ledger: &mut Ledger) -> Vec<(CgroupId, Vec<CgroupId>)> {
+pub fn existing(root: &Root, ledger: &mut Ledger) -> Vec<Existing> {
     adoptable(root, ledger, |directory| directory.populated)
 }
 
@@ -49,7 +49,7 @@ impl Adoption {
     }
 }
 
-fn adoptable(root: &Root, ledger: &mut Ledger, wanted: impl Fn(&CgroupDir) -> bool) -> Vec<(CgroupId, Vec<CgroupId>)> {
+fn adoptable(root: &Root, ledger: &mut Ledger, wanted: impl Fn(&CgroupDir) -> bool) -> Vec<Existing> {
     let walk = match root.containers() {
         Ok(walk) => walk,
         Err(error) => {
@@ -61,8 +61,9 @@ fn adoptable(root: &Root, ledger: &mut Ledger, wanted: impl Fn(&CgroupDir) -> bo
         warn!(directories = walk.skipped, "cgroup directories could not be read; containers in them are not counted");
     }
     let adopt = |directory: CgroupDir| {
+        let name = directory.path.rsplit('/').next().unwrap_or_default().to_owned();
         ledger.adopt(directory.id, directory.container, directory.path);
-        (directory.id, directory.nested)
+        Existing { cgroup: directory.id, name, nested: directory.nested }
     };
     walk.containers.into_iter().filter(wanted).map(adopt).collect()
 }

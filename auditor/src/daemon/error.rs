@@ -1,7 +1,7 @@
 //! What can keep the daemon from running.
 
 use crate::cgroupfs::CgroupError;
-use crate::kernel::KernelError;
+use crate::kernel::{KernelError, PinsError};
 use crate::store::StoreError;
 use crate::{control, http};
 
@@ -14,6 +14,12 @@ pub enum DaemonError {
     /// The process may not load the programs.
     #[error("the daemon lacks the capabilities to load eBPF programs; run it as root, or with CAP_BPF and CAP_PERFMON")]
     NotPermitted,
+    /// The directory of pins.
+    #[error("{0}")]
+    Pins(#[from] PinsError),
+    /// Somebody has taken the programs away.
+    #[error("the eBPF programs do not run any more: somebody detached them; start the daemon again")]
+    NotCounting,
     /// There is no cgroup hierarchy to tell containers apart by.
     #[error("{0}")]
     Cgroup(#[from] CgroupError),
@@ -51,6 +57,9 @@ impl DaemonError {
     /// Whether the host as it is cannot be audited at all (exit code 3).
     #[must_use]
     pub const fn host_cannot_be_audited(&self) -> bool {
-        matches!(self, Self::Kernel(_) | Self::NotPermitted | Self::Cgroup(_) | Self::PartOfHierarchy(_))
+        match self {
+            Self::Kernel(error) => !matches!(error, KernelError::Pins(_) | KernelError::Pin { .. }),
+            _ => matches!(self, Self::NotPermitted | Self::Cgroup(_) | Self::PartOfHierarchy(_)),
+        }
     }
 }

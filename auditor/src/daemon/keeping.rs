@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tracing::{error, info, warn};
 
 use super::ledger::Ledger;
-use crate::config::{Config, StateDir};
+use crate::config::{Config, Place};
 use crate::evidence::Start;
 use crate::kernel::Kernel;
 use crate::store::{Library, Store, StoreError};
@@ -26,18 +26,20 @@ pub struct Keeping {
     begun: Instant,
     last: Option<Instant>,
     running: BTreeSet<String>,
+    /// Of the latest batch.
+    number: u64,
 }
 
 impl Keeping {
-    /// Opens the store where the configuration wants one.
+    /// Opens the store where the configuration wants one, and gives the ledger what an earlier daemon kept in it.
     ///
     /// # Errors
     /// When a directory that was asked for cannot be used, or another daemon uses it.
-    pub fn open(wanted: &StateDir) -> Result<Self, StoreError> {
+    pub fn open(wanted: &Place, ledger: &mut Ledger) -> Result<Self, StoreError> {
         let store = match wanted {
-            StateDir::Given(directory) => Some(Store::open(directory)?),
-            StateDir::None => None,
-            StateDir::Default => match Store::open(Path::new(Config::DEFAULT_STATE_DIR)) {
+            Place::Given(directory) => Some(Store::open_waiting(directory)?),
+            Place::None => None,
+            Place::Default => match Store::open_waiting(Path::new(Config::DEFAULT_STATE_DIR)) {
                 Ok(opened) => Some(opened),
                 Err(error @ StoreError::InUse(_)) => return Err(error),
                 Err(error) => {
@@ -46,7 +48,44 @@ impl Keeping {
                 }
             },
         };
-        Ok(Self { store, begun: Instant::now(), last: None, running: BTreeSet::new() })
+        if let Some(store) = &store {
+            ledger.restore(store.accounts());
+        }
+        Ok(Self { store, begun: Instant::now(), last: None, running: BTreeSet::new(), number: 0 })
+    }
+
+    /// Takes the store over from an earlier daemon: these starts were counted all the time.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub fn take_over(&self, ledger: &mut Ledger, counted: BTreeSet<String>) -> Result<(), StoreError> {
+        if let Some(store) = &self.store {
+            store.take_over(counted)?;
+            ledger.take_interrupted(store.take_interrupted());
+        }
+        Ok(())
+    }
+
+    /// Ends when something was written, or could not be.
+    pub async fn written(&self) {
+        match &self.store {
+            Some(store) => store.written().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Number of the latest batch that is safe to forget about: it is on the disk, or the disk is in trouble, and then it is
+    /// kept in memory alone.
+    pub fn committed(&self) -> u64 {
+        match &self.store {
+            Some(store) if store.trouble().is_none() => store.committed(),
+            _ => self.number,
+        }
+    }
+
+    /// Whether all of this batch is on the disk.
+    pub fn settle(&self) -> bool {
+        self.store.as_ref().is_some_and(|store| store.settle(LAST_WRITE))
     }
 
     /// What an earlier daemon saw of starts that went on when it ended, once that is known.
@@ -75,12 +114,14 @@ impl Keeping {
         if self.begun.elapsed() > SEARCH {
             ledger.give_up_unfinished();
         }
-        if self.last.is_none_or(|last| last.elapsed() >= PERIOD) || ledger.has_ended_starts_to_keep() {
+        let due = self.last.is_none_or(|last| last.elapsed() >= PERIOD);
+        if due || ledger.has_ended_starts_to_keep() || ledger.has_accounts_to_keep() {
             self.now(ledger, kernel);
         }
     }
 
-    fn now(&mut self, ledger: &mut Ledger, kernel: &Kernel) {
+    /// Hands over all that has changed.
+    pub fn now(&mut self, ledger: &mut Ledger, kernel: &Kernel) {
         let Some(store) = &self.store else { return };
         // After the counters: what is kept has the arguments of all calls that it has.
         if !ledger.has_latest_arguments()
@@ -88,9 +129,10 @@ impl Keeping {
         {
             error!(%error, "the arguments of calls cannot be read");
         }
-        let batch = ledger.take_unkept();
+        self.number += 1;
+        let batch = ledger.take_unkept(self.number);
         self.last = Some(Instant::now());
-        if !batch.starts.is_empty() || batch.running != self.running {
+        if !batch.starts.is_empty() || !batch.accounts.is_empty() || batch.running != self.running {
             self.running.clone_from(&batch.running);
             store.save(batch);
         }

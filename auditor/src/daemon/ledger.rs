@@ -1,5 +1,6 @@
 //! All containers, and which slot counts which of them.
 
+mod kept;
 mod starts;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
+use super::account::{Tenure, tenure};
 use super::differing::Differing;
 use super::profile::Declared;
 use super::record::Record;
@@ -41,8 +43,18 @@ pub struct Ledger {
     cgroups: BTreeMap<CgroupId, ContainerId>,
     /// Those of them that are gone, the oldest first.
     past_cgroups: VecDeque<CgroupId>,
-    /// Slots that were read for the last time and could not be given back yet.
+    /// Whether what was read for the last time is kept on a disk before its slot is given back.
+    keeps: bool,
+    /// Slots that were read for the last time, and by which batch that is kept; `None` as long as none has it.
+    to_keep: BTreeMap<SlotNr, Option<u64>>,
+    /// Slots that were read for the last time, and can be given back.
     to_release: BTreeSet<SlotNr>,
+    /// Who had them.
+    tenures: BTreeMap<SlotNr, (ContainerId, Tenure)>,
+    /// Containers that were forgotten, and whose accounts were not.
+    forgotten: BTreeSet<ContainerId>,
+    /// When the programs were taken over from an earlier daemon: slots that were taken before were counted all the time.
+    taken_over_ns: Option<u64>,
     /// Slots that anybody has, as last read.
     slots_used: usize,
     /// How often the counters were read since the arguments were.
@@ -153,16 +165,23 @@ impl Ledger {
     fn take_owners(&mut self, owners: &BTreeMap<SlotNr, SlotOwner>) -> Vec<ContainerId> {
         let mut new = Vec::new();
         for (slot, owner) in owners {
-            if self.slots.contains_key(slot) || self.to_release.contains(slot) {
+            if self.slots.contains_key(slot) || self.tenures.contains_key(slot) {
                 continue;
             }
             let adopted = self.adopted.get(&owner.cgroup).map(|(id, _)| *id);
             // The kernel half gives slots to names of this form only.
             let Some(id) = adopted.or_else(|| cgroupfs::container_id_of(&format!("/{}", owner.name))) else { continue };
+            let record = self.records.entry(id).or_insert_with(|| Record::new(id));
+            if record.has_read(tenure(owner)) {
+                // An earlier daemon has kept what is in it, and could not give it back any more.
+                self.tenures.insert(*slot, (id, tenure(owner)));
+                self.to_release.insert(*slot);
+                continue;
+            }
             self.slots.insert(*slot, id);
             self.cgroups.insert(owner.cgroup, id);
-            let record = self.records.entry(id).or_insert_with(|| Record::new(id));
-            let run = || Run::new(id, owner, &self.boot, &mut self.unfinished);
+            let resumed = self.taken_over_ns.is_some_and(|then| owner.since_ns < then);
+            let run = || Run::new(id, owner, &self.boot, &mut self.unfinished, resumed);
             record.slot_taken(*slot, owner, self.engine.as_ref(), run);
             new.push(id);
         }
@@ -194,21 +213,23 @@ impl Ledger {
             self.read_arguments(kernel)?;
         }
         for (slot, owner) in owners.iter().filter(|(_, owner)| owner.state == SlotState::Removed) {
-            if let Some(record) = self.slots.remove(slot).and_then(|id| self.records.get_mut(&id)) {
-                record.slot_released(*slot, self.engine.as_ref());
+            let Some(id) = self.slots.remove(slot) else { continue };
+            if let Some(record) = self.records.get_mut(&id) {
+                record.slot_released(*slot, tenure(owner), self.engine.as_ref());
             }
             self.adopted.remove(&owner.cgroup);
             self.past_cgroups.push_back(owner.cgroup);
-            self.to_release.insert(*slot);
+            self.tenures.insert(*slot, (id, tenure(owner)));
+            if self.keeps {
+                self.to_keep.insert(*slot, None);
+            } else {
+                self.to_release.insert(*slot);
+            }
         }
         while self.past_cgroups.len() > PAST_CGROUPS {
             self.past_cgroups.pop_front().map(|cgroup| self.cgroups.remove(&cgroup));
         }
-        if !self.to_release.is_empty() {
-            kernel.release(&self.to_release)?;
-            self.slots_used -= self.to_release.len();
-            self.to_release.clear();
-        }
+        self.release(kernel)?;
         Ok(new)
     }
 
@@ -267,7 +288,7 @@ impl Ledger {
                 let present: BTreeSet<ContainerId> = containers.iter().map(|container| container.id).collect();
                 for record in self.records.values_mut().filter(|record| record.container.is_some()) {
                     if !record.container.as_ref().is_some_and(|container| present.contains(&container.id)) {
-                        record.gone_since.get_or_insert(now);
+                        record.removed(now);
                     }
                 }
                 containers.into_iter().filter_map(|container| self.updated(container)).collect()
@@ -275,7 +296,7 @@ impl Ledger {
             Change::Updated(container) => self.updated(container).into_iter().collect(),
             Change::Removed(id) => {
                 if let Some(record) = self.records.get_mut(&id) {
-                    record.gone_since.get_or_insert(now);
+                    record.removed(now);
                 }
                 Vec::new()
             }
@@ -297,12 +318,11 @@ impl Ledger {
         let id = container.id;
         let engine = self.engine.clone();
         let record = self.record_mut(id);
-        record.gone_since = None;
         let pid = container.pid;
         if pid.is_some() && record.engine_then.is_none() {
             record.engine_then = engine;
         }
-        record.container = Some(container);
+        record.engine_says(container);
         let unread = matches!(record.declared, Declared::Unread) || record.enforced.seccomp.is_none();
         (pid.is_some() && unread).then_some(id)
     }
@@ -391,7 +411,7 @@ impl Ledger {
     pub fn forget_gone(&mut self, now: Duration) {
         // Nobody will say of these that they were removed: the engine never knew them, or does not answer.
         for record in self.records.values_mut().filter(|record| record.container.is_none() && !record.is_live()) {
-            record.gone_since.get_or_insert(now);
+            record.removed(now);
         }
         let mut gone: Vec<(Duration, ContainerId)> = self
             .records
@@ -403,6 +423,7 @@ impl Ledger {
         let too_many = gone.len().saturating_sub(GONE_LIMIT);
         for (at, (since, id)) in gone.into_iter().enumerate() {
             if at < too_many || now.saturating_sub(since) > GRACE {
+                self.forgotten.insert(id);
                 let lost = self.records.remove(&id).map_or(0, |record| record.starts_of_no_workload());
                 if lost > 0 && self.lost_starts == 0 {
                     warn!(container = %id.short(), "nobody said what the container runs: it is no evidence of any workload");

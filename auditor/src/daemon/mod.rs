@@ -3,6 +3,7 @@
 //! Everything that blocks for long happens elsewhere (the engine in its own task, bundles on a thread of their own);
 //! the loop reads the kernel's counters, which never waits.
 
+mod account;
 mod adoption;
 mod answer;
 mod differing;
@@ -18,6 +19,7 @@ mod refusals;
 mod replaced;
 mod run;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,11 +34,11 @@ pub use error::DaemonError;
 
 use crate::bundle::{self, Bundle, BundleError};
 use crate::cgroupfs::Root;
-use crate::config::Config;
+use crate::config::{Config, Place};
 use crate::container::ContainerId;
 use crate::control::{Query, Source};
 use crate::docker::{Change, Feed, Pace};
-use crate::kernel::{Kernel, KernelEvent};
+use crate::kernel::{Kernel, KernelEvent, Pins, PinsError, Replaced};
 use crate::{control, http, metrics, procfs};
 use adoption::Adoption;
 use differing::{Compared, Differing};
@@ -76,6 +78,8 @@ enum Event {
     Bundle(ContainerId, Box<Result<Bundle, BundleError>>),
     /// A filter was compared with a profile.
     Compared(Box<Compared>),
+    /// What was handed over is on the disk, or could not be written.
+    Kept,
     /// A part of the daemon that should never end has ended.
     Ended(&'static str),
     /// Told to stop.
@@ -95,16 +99,34 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     if !root.is_whole()? {
         return Err(DaemonError::PartOfHierarchy(root.path().display().to_string()));
     }
+    let pins = pins(&config.bpffs)?;
     let group = config.socket_group.as_deref().map(group_id).transpose()?;
     let listeners = http::bind(&config.listen_addresses)?;
     let control = control::bind(&config.socket, group)?;
     let mut stop = Stop::new()?;
 
-    let mut keeping = Keeping::open(&config.state_dir)?;
     let mut ledger = Ledger::new();
-    ledger.take_interrupted(keeping.take_interrupted());
-    let mut kernel = Kernel::load(config.max_containers)?;
+    let mut keeping = Keeping::open(&config.state_dir, &mut ledger)?;
+    let mut kernel = match pins {
+        Some(pins) => Kernel::load_pinned(config.max_containers, pins)?,
+        None => Kernel::load(config.max_containers)?,
+    };
+    ledger.take_over(&kernel)?;
+    if kernel.taken_over_ns().is_some() {
+        // Whoever is counted already is known before the others are looked for.
+        ledger.meet(&kernel)?;
+        info!(
+            containers = ledger.running().len(),
+            "took over the programs of an earlier daemon, and what they counted"
+        );
+    }
     let refused = kernel.attach(|| adoption::existing(&root, &mut ledger))?;
+    let counted = ledger.running();
+    keeping.take_over(&mut ledger, counted)?;
+    let replaced = kernel.take_replaced();
+    for old in &replaced {
+        take_replaced(&mut ledger, old)?;
+    }
     for cgroup in &refused {
         ledger.refuse(*cgroup);
     }
@@ -123,6 +145,16 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     }
     for id in ledger.count(&mut kernel, Now::read())? {
         reader.read(id, None);
+    }
+    if !replaced.is_empty() {
+        // What they held is kept before it is removed.
+        keeping.now(&mut ledger, &kernel);
+        if !keeping.settle() {
+            warn!("what an earlier version's programs counted could not be stored; it is known to this daemon alone");
+        }
+        for old in replaced {
+            old.remove().map_err(crate::kernel::KernelError::from)?;
+        }
     }
 
     let (source, mut queries) = Source::new(QUERIES_WAITING, QUERY_DEADLINE);
@@ -163,6 +195,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
             Some(change) = changes.recv() => Event::Docker(Box::new(change)),
             Some((id, bundle)) = bundles.recv() => Event::Bundle(id, bundle),
             Some(compared) = compared.recv() => Event::Compared(compared),
+            () = keeping.written() => Event::Kept,
             _ = ticks.tick() => Event::Tick,
             Some(query) = queries.recv() => Event::Query(query),
         };
@@ -188,6 +221,8 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                 adoption.attempt(&root, &mut ledger, &mut kernel);
                 ledger.look_at_processes();
                 keeping.now_and_then(&mut ledger, &kernel);
+                give_back(&mut ledger, &mut kernel, keeping.committed());
+                check(&mut kernel)?;
                 looking.now_and_then(&mut ledger, &mut kernel, &mut differing);
                 if let Ok(now) = procfs::boot_time() {
                     ledger.forget_gone(now);
@@ -207,6 +242,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                 looking.soon();
             }
             Event::Compared(compared) => differing.take(*compared),
+            Event::Kept => give_back(&mut ledger, &mut kernel, keeping.committed()),
             Event::Query(query) => {
                 sync(&mut ledger, &mut kernel, &reader);
                 ledger.look_at_processes();
@@ -252,7 +288,60 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         error!(%error, "the counters cannot be read");
     }
     keeping.close(&mut ledger, &kernel);
+    if config.detach_on_exit {
+        kernel.unpin()?;
+    }
     info!("stopped");
+    Ok(())
+}
+
+/// The directory of pins that the configuration wants, locked.
+fn pins(wanted: &Place) -> Result<Option<Pins>, PinsError> {
+    match wanted {
+        Place::Given(directory) => Pins::take(directory).map(Some),
+        Place::None => Ok(None),
+        Place::Default => match Pins::take(Path::new(Config::DEFAULT_BPFFS)) {
+            Ok(pins) => Ok(Some(pins)),
+            Err(error @ (PinsError::InUse { .. } | PinsError::NotOurs(..))) => Err(error),
+            Err(error) => {
+                warn!("counting ends with this daemon: {error}");
+                Ok(None)
+            }
+        },
+    }
+}
+
+/// Takes in what older programs had counted when they were detached.
+fn take_replaced(ledger: &mut Ledger, old: &Replaced) -> Result<(), DaemonError> {
+    let Some(counted) = old.counted() else {
+        warn!(
+            pins = old.name(),
+            "what other programs counted cannot be read by this version, and is given up: containers that run are not complete"
+        );
+        return Ok(());
+    };
+    let starts = ledger.take_replaced(counted, Now::read())?;
+    info!(starts, pins = old.name(), "replaced the programs of an earlier daemon; what they counted is kept");
+    Ok(())
+}
+
+/// Gives slots back whose counts are kept.
+fn give_back(ledger: &mut Ledger, kernel: &mut Kernel, committed: u64) {
+    if let Err(error) = ledger.kept(kernel, committed) {
+        error!(%error, "slots of containers that are gone cannot be given back");
+    }
+}
+
+/// Sees whether the programs run, and are pinned.
+fn check(kernel: &mut Kernel) -> Result<(), DaemonError> {
+    if !kernel.is_counting()? {
+        return Err(DaemonError::NotCounting);
+    }
+    match kernel.mend_pins() {
+        Ok(0) => {}
+        Ok(gone) => warn!(gone, "pins of the programs were removed by somebody; they are there again"),
+        Err(error) => error!(%error, "the programs cannot be pinned: they end with this daemon"),
+    }
     Ok(())
 }
 

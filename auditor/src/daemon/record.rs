@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::account::{Account, Tenure};
 use super::differing::Differing;
 use super::enforced::{self, Enforced, Known};
 use super::profile::Declared;
@@ -58,6 +59,10 @@ pub struct Record {
     lost: u64,
     /// When the engine removed it.
     pub gone_since: Option<Duration>,
+    /// What its finished counters have of slots that may still hold the same.
+    read: BTreeSet<Tenure>,
+    /// Whether its account was kept as it is now.
+    is_kept: bool,
 }
 
 /// When a call was counted first and last.
@@ -87,6 +92,76 @@ impl Record {
             from_first_call: true,
             lost: 0,
             gone_since: None,
+            read: BTreeSet::new(),
+            is_kept: true,
+        }
+    }
+
+    /// A container as an earlier daemon knew it.
+    pub fn restored(id: ContainerId, account: Account) -> Self {
+        let mut record = Self::new(id);
+        record.finished = account.finished();
+        record.seen = account.seen().into_iter().map(|(key, (first, last))| (key, Seen { first, last })).collect();
+        record.not_kept = account.waiting.iter().map(|start| start.id.clone()).collect();
+        record.container = account.container;
+        record.ended = account.waiting;
+        record.since = account.since_ns.map(Duration::from_nanos);
+        record.starts = account.starts;
+        record.from_first_call = account.from_first_call;
+        record.lost = account.lost;
+        record.gone_since = account.gone_since_ns.map(Duration::from_nanos);
+        record.read = account.read;
+        record
+    }
+
+    /// What is to be known of it when the daemon is another one; `None` where that is kept already.
+    pub fn take_account(&mut self, boot: &str) -> Option<Account> {
+        let was_counted = self.since.is_some() || !self.from_first_call;
+        if std::mem::replace(&mut self.is_kept, true) || !was_counted {
+            return None;
+        }
+        let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let seen = self.seen.iter().map(|((abi, nr), seen)| (*abi, *nr, seen.first, seen.last));
+        let live = self.live.values().filter(|run| run.is_whole()).count();
+        let mut account = Account::new(boot, &self.finished, seen);
+        account.container = self.container.clone();
+        account.waiting = self.ended.iter().filter(|start| self.not_kept.contains(&start.id)).cloned().collect();
+        account.since_ns = self.since.map(nanoseconds);
+        account.starts = self.starts.saturating_sub(u32::try_from(live).unwrap_or(u32::MAX));
+        account.from_first_call = self.from_first_call;
+        account.lost = self.lost;
+        account.gone_since_ns = self.gone_since.map(nanoseconds);
+        account.read.clone_from(&self.read);
+        Some(account)
+    }
+
+    /// Whether its account was kept as it is now.
+    pub const fn is_kept(&self) -> bool {
+        self.is_kept
+    }
+
+    /// Whether all that a slot holds is known already.
+    pub fn has_read(&self, tenure: Tenure) -> bool {
+        self.read.contains(&tenure)
+    }
+
+    /// The slot holds nothing of it any more.
+    pub fn cleared(&mut self, tenure: Tenure) {
+        self.read.remove(&tenure);
+    }
+
+    /// Takes what the engine says of it.
+    pub fn engine_says(&mut self, container: Container) {
+        self.is_kept &= self.gone_since.is_none() && self.container.as_ref() == Some(&container);
+        self.gone_since = None;
+        self.container = Some(container);
+    }
+
+    /// The engine has removed it.
+    pub fn removed(&mut self, now: Duration) {
+        if self.gone_since.is_none() {
+            self.gone_since = Some(now);
+            self.is_kept = false;
         }
     }
 
@@ -116,6 +191,7 @@ impl Record {
         self.since = Some(self.since.map_or(since, |known| known.min(since)));
         self.starts += u32::from(owner.from_first_call);
         self.from_first_call &= owner.from_first_call;
+        self.is_kept = false;
         self.gone_since = None;
         // Another start may have another filter.
         self.enforced = Enforced::none();
@@ -140,6 +216,7 @@ impl Record {
 
     /// It ran, or runs, without being counted.
     pub const fn not_counted(&mut self) {
+        self.is_kept &= !self.from_first_call;
         self.from_first_call = false;
     }
 
@@ -168,8 +245,10 @@ impl Record {
     }
 
     /// Its slot is given back; what was counted last in it stays.
-    pub fn slot_released(&mut self, slot: SlotNr, engine: Option<&Engine>) {
+    pub fn slot_released(&mut self, slot: SlotNr, tenure: Tenure, engine: Option<&Engine>) {
         if let Some(run) = self.live.remove(&slot) {
+            self.read.insert(tenure);
+            self.is_kept = false;
             self.finished.merge(run.counters());
             self.lost += run.lost();
             let start = run.start(self.id, self.name(), || self.under(engine));
@@ -180,6 +259,15 @@ impl Record {
         if self.live.is_empty() {
             self.enforced.ended();
         }
+    }
+
+    /// Its slot was an older program's, which counts no more; what was counted in it stays, and the start goes on in another
+    /// slot. Returns what was seen of it.
+    pub fn slot_replaced(&mut self, slot: SlotNr, tenure: Tenure, engine: Option<&Engine>) -> Option<Start> {
+        self.slot_released(slot, tenure, engine);
+        let start = self.ended.pop()?;
+        self.not_kept.remove(&start.id);
+        Some(start)
     }
 
     /// What an earlier daemon saw of a start. Given back where it is none that goes on here.
@@ -194,6 +282,7 @@ impl Record {
     /// earlier daemon saw.
     pub fn forget(&mut self, before: Option<Timestamp>) {
         let is_old = |start: &Start| before.is_none_or(|before| start.until < before);
+        self.is_kept = false;
         self.ended.retain(|start| !is_old(start));
         self.not_kept.retain(|id| self.ended.iter().any(|start| start.id == *id));
         self.live.values_mut().for_each(|run| run.forget_before(is_old));

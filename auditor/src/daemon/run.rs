@@ -59,6 +59,8 @@ pub struct Run {
     lost_around: u64,
     /// What it ran under, once that may be another start's soon.
     under: Option<Under>,
+    /// Whether an earlier daemon's programs counted it from the beginning, and these are the same.
+    resumed: bool,
     /// What an earlier daemon saw of it.
     before: Option<Start>,
     /// More calls are known than were kept.
@@ -85,18 +87,21 @@ impl Now {
 
 impl Run {
     /// Begins when the slot was taken. `boot` tells the host's present boot from all others, `unfinished` has what an
-    /// earlier daemon saw of starts that went on when it ended.
+    /// earlier daemon saw of starts that went on when it ended; `resumed` says that the slot was counted all the time.
     pub fn new(
         container: ContainerId,
         owner: &SlotOwner,
         boot: &str,
         unfinished: &mut BTreeMap<String, Start>,
+        resumed: bool,
     ) -> Self {
         let since = Duration::from_nanos(owner.since_ns);
         let began = crate::procfs::wall_time_of(since).unwrap_or_else(|_| Timestamp::now());
         let id = start_id(boot, container, owner.cgroup);
-        Self {
-            before: unfinished.remove(&id),
+        let before = unfinished.remove(&id);
+        let mut run = Self {
+            resumed,
+            before: None,
             changed: true,
             kept: None,
             id,
@@ -112,7 +117,14 @@ impl Run {
             lost_in_slot: 0,
             lost_around: 0,
             under: None,
-        }
+        };
+        before.map(|before| run.seen_before(before));
+        run
+    }
+
+    /// Whether it was counted from its first call.
+    pub const fn is_whole(&self) -> bool {
+        self.from_first_call
     }
 
     /// Its counters, as last read.
@@ -141,6 +153,12 @@ impl Run {
     pub fn seen_before(&mut self, start: Start) -> Option<Start> {
         if self.before.is_some() {
             return Some(start);
+        }
+        if self.resumed {
+            for (key, seen) in &start.calls {
+                let times = self.times.entry(*key).or_insert((seen.first, seen.last));
+                *times = (times.0.min(seen.first), times.1.max(seen.last));
+            }
         }
         (self.before, self.changed) = (Some(start), true);
         None
@@ -228,6 +246,7 @@ impl Run {
             summary: false,
         };
         match &self.before {
+            Some(before) if self.resumed => before.resumed_by(start),
             Some(before) => before.continued_by(start),
             None => start,
         }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use bollard::models::{ContainerInspectResponse, ContainerSummary};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::event::Hint;
 use crate::container::ContainerId;
@@ -16,7 +17,7 @@ const SERVICE_LABEL: &str = "com.docker.compose.service";
 const PROJECT_LABEL: &str = "com.docker.compose.project";
 
 /// One container as the engine describes it. `None`: the engine has not said (yet).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Container {
     /// The engine's id.
     pub id: ContainerId,
@@ -40,7 +41,8 @@ pub struct Container {
     pub started_at: Option<Timestamp>,
     /// `--privileged`.
     pub privileged: Option<bool>,
-    /// `--security-opt`, as the engine keeps it: a profile's file is here as its text.
+    /// `--security-opt`, as the engine keeps it: a profile's file is here as its text. Not kept: it may be long.
+    #[serde(skip)]
     pub security_opt: Option<Vec<String>>,
     /// `--cgroup-parent`.
     pub cgroup_parent: Option<String>,

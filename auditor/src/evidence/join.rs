@@ -74,6 +74,23 @@ impl Start {
         }
     }
 
+    /// This start, as a later daemon knows it that reads the same counters: they were never interrupted. What was called in
+    /// the first minute knows whoever was there at its end.
+    #[must_use]
+    pub fn resumed_by(&self, mut later: Self) -> Self {
+        let mut before = self.clone();
+        let was_there = before.seconds >= STARTUP;
+        for (key, seen) in &mut later.calls {
+            match before.calls.get_mut(key) {
+                Some(known) if was_there => seen.startup_calls = known.startup_calls,
+                Some(known) => known.startup_calls = seen.startup_calls,
+                None if was_there => seen.startup_calls = Some(0),
+                None => {}
+            }
+        }
+        before.updated_by(later)
+    }
+
     /// This start, and what was counted of it after a time in which nobody counted. What happened meanwhile is unknown,
     /// so it is no start any more that was counted from its first call to its last.
     #[must_use]

@@ -22,7 +22,7 @@ impl Kernel {
     /// # Errors
     /// When a map cannot be read.
     pub fn arguments(&self, slot: SlotNr) -> Result<ByFilter, KernelError> {
-        Ok(self.arguments_of(&BTreeSet::from([slot]))?.remove(&slot).unwrap_or_default())
+        self.counted.arguments(slot)
     }
 
     /// The same of several slots: all of them cost hardly more than one.
@@ -30,56 +30,37 @@ impl Kernel {
     /// # Errors
     /// When a map cannot be read.
     pub fn arguments_of(&self, slots: &BTreeSet<SlotNr>) -> Result<ArgumentsBySlot, KernelError> {
-        let mut all = ArgumentsBySlot::new();
-        let mut entries = 0;
-        for slot in slots {
-            let share = self.share(*slot)?;
-            entries += share.entries;
-            all.insert(*slot, overflowed(&share));
-        }
-        // Nobody has noted anything: the usual case of a daemon that has just started.
-        if entries == 0 {
-            return Ok(all);
-        }
-        for entry in self.arguments.iter() {
-            let (key, count) = entry.map_err(|error| KernelError::map("ARGUMENTS", &error))?;
-            let key = key.0;
-            let Some(of_slot) = all.get_mut(&SlotNr(key.slot)).filter(|_| count > 0) else { continue };
-            let call = (decode::abi(u16::from(key.abi)), decode::key_number(key.nr));
-            let values = of_class(of_slot, key.class).calls.entry(call).or_default();
-            values.seen.insert(key.values, count);
-        }
-        Ok(all)
+        self.counted.arguments_of(slots)
     }
 
     /// Removes what slots have noted, so that others have the room.
     pub(super) fn forget_arguments(&mut self, slots: &BTreeSet<SlotNr>) -> Result<(), KernelError> {
         let mut any = false;
         for slot in slots {
-            any |= self.share(*slot)?.entries > 0;
+            any |= self.counted.share(*slot)?.entries > 0;
         }
         if !any {
             return Ok(());
         }
-        let theirs: Vec<_> =
-            self.arguments.keys().filter_map(Result::ok).filter(|key| slots.contains(&SlotNr(key.0.slot))).collect();
+        let theirs: Vec<_> = self
+            .counted
+            .arguments
+            .keys()
+            .filter_map(Result::ok)
+            .filter(|key| slots.contains(&SlotNr(key.0.slot)))
+            .collect();
         for key in theirs {
-            self.arguments.remove(&key).map_err(|error| KernelError::map("ARGUMENTS", &error))?;
+            self.counted.arguments.remove(&key).map_err(|error| KernelError::map("ARGUMENTS", &error))?;
         }
         Ok(())
     }
-
-    fn share(&self, slot: SlotNr) -> Result<ArgumentShare, KernelError> {
-        let share = self.argument_shares.get(&slot.0, 0);
-        Ok(share.map_err(|error| KernelError::map("ARGUMENT_SHARES", &error))?.0)
-    }
 }
 
-const fn of_class(of_slot: &mut ByFilter, class: u8) -> &mut Arguments {
+pub(super) const fn of_class(of_slot: &mut ByFilter, class: u8) -> &mut Arguments {
     if class == CLASS_FILTERED { &mut of_slot.filtered } else { &mut of_slot.unfiltered }
 }
 
-fn overflowed(share: &ArgumentShare) -> ByFilter {
+pub(super) fn overflowed(share: &ArgumentShare) -> ByFilter {
     let mut of_slot = ByFilter::default();
     for (class, counts) in (0..).zip(&share.overflowed) {
         for ((abi, nr, _), count) in noted().zip(counts).filter(|(_, count)| **count > 0) {

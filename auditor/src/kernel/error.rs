@@ -1,5 +1,8 @@
 //! What can keep the programs from counting.
 
+use std::path::PathBuf;
+
+use super::PinsError;
 use super::offset::VMLINUX_BTF;
 
 /// Why the kernel half does not work on this host.
@@ -39,6 +42,17 @@ pub enum KernelError {
     Map {
         /// Its name.
         map: &'static str,
+        /// What the kernel said.
+        reason: String,
+    },
+    /// The directory of pins.
+    #[error(transparent)]
+    Pins(#[from] PinsError),
+    /// What is pinned cannot be used, or something not be pinned.
+    #[error("use the pins in {}: {reason}; `auditor doctor --clean` removes them", .directory.display())]
+    Pin {
+        /// Where.
+        directory: PathBuf,
         /// What the kernel said.
         reason: String,
     },

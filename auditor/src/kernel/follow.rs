@@ -14,6 +14,25 @@ use crate::container::CgroupId;
 /// `BPF_NOEXIST` of `bpf_map_update_elem`.
 const NOEXIST: u64 = 1;
 
+/// A container's cgroup that is there already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Existing {
+    /// Its outermost cgroup.
+    pub cgroup: CgroupId,
+    /// The directory's name: whoever takes the programs over knows the container by it.
+    pub name: String,
+    /// The cgroups inside it.
+    pub nested: Vec<CgroupId>,
+}
+
+impl Existing {
+    /// One without a name, and with nothing inside.
+    #[must_use]
+    pub const fn nameless(cgroup: CgroupId) -> Self {
+        Self { cgroup, name: String::new(), nested: Vec::new() }
+    }
+}
+
 /// Who comes into a cgroup that is followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Comers {
@@ -59,10 +78,10 @@ impl Kernel {
     ///
     /// # Errors
     /// When a map cannot be used.
-    pub fn adopt(&mut self, cgroups: &[(CgroupId, Vec<CgroupId>)]) -> Result<Vec<CgroupId>, KernelError> {
+    pub fn adopt(&mut self, cgroups: &[Existing]) -> Result<Vec<CgroupId>, KernelError> {
         let (mut refused, mut new, mut more) = (Vec::new(), Vec::new(), false);
-        for (cgroup, nested) in cgroups {
-            match self.give_slot(*cgroup, false, COMERS_PROGRAMS) {
+        for Existing { cgroup, name, nested } in cgroups {
+            match self.give_slot(*cgroup, name, false, COMERS_PROGRAMS) {
                 Ok(given) => {
                     more |= self.add_nested(given.slot, nested);
                     new.extend(given.is_new.then_some(given.slot));
@@ -111,7 +130,7 @@ impl Kernel {
         };
         // Who is there is looked at first, as programs.
         let at_first = if from_first_call { comers } else { COMERS_PROGRAMS };
-        let given = self.give_slot(cgroup, from_first_call, at_first)?;
+        let given = self.give_slot(cgroup, "", from_first_call, at_first)?;
         if self.slot_record(given.slot)?.cgroup_id != cgroup.0 {
             return Err(KernelError::CountedWithin(cgroup.0));
         }
@@ -168,14 +187,20 @@ impl Kernel {
     }
 
     /// The slot in which a cgroup is counted, and whether it is a new one; in a new one these are who comes in.
-    fn give_slot(&mut self, cgroup: CgroupId, from_first_call: bool, comers: u32) -> Result<Given, KernelError> {
+    fn give_slot(
+        &mut self,
+        cgroup: CgroupId,
+        name: &str,
+        from_first_call: bool,
+        comers: u32,
+    ) -> Result<Given, KernelError> {
         let failed = |error: &MapError| KernelError::map("CGROUPS", error);
         match self.cgroups.get(&cgroup.0, 0) {
             Ok(slot) => return Ok(Given { slot: SlotNr(slot), is_new: false }),
             Err(MapError::KeyNotFound) => {}
             Err(error) => return Err(failed(&error)),
         }
-        let slot = self.take_slot(cgroup, from_first_call)?;
+        let slot = self.take_slot(cgroup, name, from_first_call)?;
         self.set_comers(slot, comers)?;
         if let Err(error) = self.cgroups.insert(cgroup.0, slot.0, NOEXIST) {
             self.set_comers(slot, COMERS_PROGRAMS)?;
@@ -197,16 +222,16 @@ impl Kernel {
         any
     }
 
-    fn take_slot(&mut self, cgroup: CgroupId, from_first_call: bool) -> Result<SlotNr, KernelError> {
+    fn take_slot(&mut self, cgroup: CgroupId, name: &str, from_first_call: bool) -> Result<SlotNr, KernelError> {
         let slot = self.free_slots.pop(0).map_err(|_| KernelError::NoSlot(cgroup.0))?;
         let record = Slot {
             cgroup_id: cgroup.0,
             since_ns: boot_ns(),
             state: SLOT_LIVE,
             from_first_call: u32::from(from_first_call),
-            name: [0; CGROUP_NAME_LEN],
+            name: name_of(name),
         };
-        self.slots.set(slot, SlotRecord(record), ANY).map_err(|error| KernelError::map("SLOTS", &error))?;
+        self.counted.slots.set(slot, SlotRecord(record), ANY).map_err(|error| KernelError::map("SLOTS", &error))?;
         Ok(SlotNr(slot))
     }
 
@@ -221,23 +246,31 @@ impl Kernel {
         self.has_runtime.set(slot.0, comers, ANY).map_err(|error| KernelError::map("HAS_RUNTIME", &error))
     }
 
-    fn slot_record(&self, slot: SlotNr) -> Result<Slot, KernelError> {
-        Ok(self.slots.get(&slot.0, 0).map_err(|error| KernelError::map("SLOTS", &error))?.0)
+    pub(super) fn slot_record(&self, slot: SlotNr) -> Result<Slot, KernelError> {
+        Ok(self.counted.slots.get(&slot.0, 0).map_err(|error| KernelError::map("SLOTS", &error))?.0)
     }
 
     /// Changes the record of a slot whose cgroups the programs do not know any more.
-    fn set_slot(&mut self, slot: SlotNr, change: impl FnOnce(&mut Slot)) -> Result<(), KernelError> {
+    pub(super) fn set_slot(&mut self, slot: SlotNr, change: impl FnOnce(&mut Slot)) -> Result<(), KernelError> {
         let mut record = self.slot_record(slot)?;
         change(&mut record);
-        self.slots.set(slot.0, SlotRecord(record), ANY).map_err(|error| KernelError::map("SLOTS", &error))
+        self.counted.slots.set(slot.0, SlotRecord(record), ANY).map_err(|error| KernelError::map("SLOTS", &error))
     }
 
-    /// Makes every CPU forget which cgroup it counted last.
-    pub(super) fn raise_generation(&mut self) -> Result<(), KernelError> {
+    /// Makes every CPU forget which cgroup it counted last. Returns the generation that holds from now on.
+    pub(super) fn raise_generation(&mut self) -> Result<u32, KernelError> {
         let failed = |error: MapError| KernelError::map("GENERATION", &error);
-        let generation = self.generation.get(&0, 0).map_err(failed)?;
-        self.generation.set(0, generation.wrapping_add(1), ANY).map_err(failed)
+        let generation = self.generation.get(&0, 0).map_err(failed)?.wrapping_add(1);
+        self.generation.set(0, generation, ANY).map_err(failed)?;
+        Ok(generation)
     }
+}
+
+/// NUL-terminated, and cut where it is too long: no container's is.
+fn name_of(name: &str) -> [u8; CGROUP_NAME_LEN] {
+    let mut bytes = [0; CGROUP_NAME_LEN];
+    bytes.iter_mut().take(CGROUP_NAME_LEN - 1).zip(name.bytes()).for_each(|(to, from)| *to = from);
+    bytes
 }
 
 /// What [`Kernel::give_slot`] gave.

@@ -2,31 +2,38 @@
 
 mod argument;
 mod bitmap;
+mod counted;
 mod decode;
 mod empty;
 mod error;
 mod filters;
 mod follow;
 mod offset;
+mod pins;
 mod program;
 mod record;
 mod refusal;
+mod set;
 mod slot;
+mod takeover;
 mod watch;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
 
 pub use argument::ArgumentsBySlot;
 use auditor_ebpf::{EVENT_NO_SLOT, EVENT_SLOT_REMOVED, EVENT_SLOT_TAKEN};
 pub use bitmap::Bitmap;
+pub use counted::Counted;
 pub use decode::counted_nr;
 pub use empty::EmptyPair;
 pub use error::KernelError;
 pub use filters::{Chain, FilterId, FilterReading, FilterScope, InstalledFilter, SeccompMode, TaskFilters};
-pub use follow::{Comers, Executor};
+pub use follow::{Comers, Executor, Existing};
 pub use offset::VMLINUX_BTF;
+pub use pins::{Pins, PinsError, Replaced};
 pub use program::ProgramStatus;
 pub use refusal::{EventCounts, Refusal, RefusalKind};
 pub use slot::{SlotOwner, SlotState};
@@ -36,17 +43,13 @@ use object::{Object as _, ObjectSection as _};
 use aya_log::EbpfLogger;
 use log::Log;
 
-use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuHashMap, Queue, RingBuf};
+use aya::maps::{Array, HashMap, MapData, PerCpuArray, Queue, RingBuf};
 use aya::{Btf, Ebpf, EbpfLoader};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use record::{
-    ArgumentKeyRecord, ArgumentShareRecord, DenialCountRecord, DenialKeyRecord, FileIdRecord, FilterRecord, FlowRecord,
-    ForeignCountsRecord, ForeignKeyRecord, NativeCountsRecord, OffsetsRecord, ReadingRecord, RuntimeCountsRecord,
-    SlotRecord, WatchRecord,
-};
+use record::{FileIdRecord, FilterRecord, FlowRecord, LastCgroupRecord, OffsetsRecord, ReadingRecord, WatchRecord};
 
 use crate::container::CgroupId;
 use crate::syscall::Abi;
@@ -109,27 +112,27 @@ pub enum KernelEvent {
     NoSlot(CgroupId, String),
 }
 
-/// The loaded programs and their maps. They are detached when it is dropped.
+/// The loaded programs and their maps. They are detached when it is dropped, unless they are pinned.
 pub struct Kernel {
     ebpf: Ebpf,
-    slot_count: u32,
-    /// `CLOCK_BOOTTIME` in nanoseconds when the last program was attached.
-    attached_ns: u64,
+    /// The attached programs' links, unless they are pinned.
+    links: Vec<set::Link>,
+    /// What keeps counting without us.
+    pinned: Option<set::Pinned>,
+    /// `CLOCK_BOOTTIME` in nanoseconds when this process took the programs over from another; `None` where it attached
+    /// them itself.
+    taken_over_ns: Option<u64>,
+    counted: Counted,
     cgroups: HashMap<MapData, u64, u32>,
     free_slots: Queue<MapData, u32>,
-    slots: Array<MapData, SlotRecord>,
-    native: PerCpuArray<MapData, NativeCountsRecord>,
     has_runtime: Array<MapData, u32>,
-    runtime: Array<MapData, RuntimeCountsRecord>,
-    foreign: PerCpuHashMap<MapData, ForeignKeyRecord, ForeignCountsRecord>,
-    denials: PerCpuHashMap<MapData, DenialKeyRecord, DenialCountRecord>,
-    arguments: HashMap<MapData, ArgumentKeyRecord, u64>,
-    argument_shares: Array<MapData, ArgumentShareRecord>,
     filters: Array<MapData, FilterRecord>,
     lost: PerCpuArray<MapData, u64>,
-    slot_lost: PerCpuArray<MapData, u64>,
-    /// The programs' only global that changes: `GENERATION`.
+    last_cgroup: PerCpuArray<MapData, LastCgroupRecord>,
+    /// The programs' global `GENERATION`.
     generation: Array<MapData, u32>,
+    /// The programs' global `ATTACHED`.
+    attached: Array<MapData, u32>,
     events: RingBuf<MapData>,
     refusals: RingBuf<MapData>,
     flows: Array<MapData, FlowRecord>,
@@ -178,6 +181,20 @@ impl Kernel {
     }
 
     fn load_counting(slot_count: u32, containers: bool, executor: Option<Executor>) -> Result<Self, KernelError> {
+        let mut kernel = Self::load_into(slot_count, containers, executor, None)?;
+        program::load_tracepoints(&mut kernel.ebpf)?;
+        kernel.fill_free_slots()?;
+        Ok(kernel)
+    }
+
+    /// Loads programs and maps. Where a directory of pins is given, the maps that are pinned there are taken, and those that
+    /// are not are pinned there; but for the programs' globals, which are for the caller.
+    fn load_into(
+        slot_count: u32,
+        containers: bool,
+        executor: Option<Executor>,
+        pins: Option<&Path>,
+    ) -> Result<Self, KernelError> {
         let offsets = OffsetsRecord(offset::read_offsets()?);
         let btf = Btf::from_sys_fs().map_err(|error| KernelError::NoBtf(error.to_string()))?;
         let rare_calls = slot_count.saturating_mul(RARE_CALLS_PER_SLOT).max(RARE_CALLS);
@@ -185,7 +202,8 @@ impl Kernel {
         let log_level = log::max_level() as u8;
         let (calls, containers) = (argument::calls(), u32::from(containers));
         let executor = FileIdRecord(executor.map_or(auditor_ebpf::FileId::NONE, Executor::file));
-        let mut ebpf = loader(&btf, &offsets)
+        let mut loader = loader(&btf, &offsets);
+        loader
             .override_global("CALLS", &calls, true)
             .override_global("COUNT_CONTAINERS", &containers, true)
             .override_global("EXECUTOR", &executor, true)
@@ -206,26 +224,31 @@ impl Kernel {
             .map_max_entries("SHARES", slot_count)
             .map_max_entries("WATCHES", slot_count)
             .map_max_entries("KNOWN_FILTERS", slot_count.saturating_mul(FILTERS_PER_SLOT).max(FILTERS))
-            .map_max_entries("REFUSALS", refusal::ring_bytes(slot_count))
-            .load(OBJECT)
-            .map_err(|error| KernelError::from_load(&error))?;
-        program::load_all(&mut ebpf, &btf)?;
+            .map_max_entries("REFUSALS", refusal::ring_bytes(slot_count));
+        if let Some(directory) = pins {
+            for map in pins::MAPS {
+                loader.map_pin_path(map, directory.join(map));
+            }
+        }
+        let mut ebpf = loader.load(OBJECT).map_err(|error| KernelError::from_load(&error))?;
+        for (name, file) in pins::GLOBALS {
+            let pin = pins.map(|directory| directory.join(file)).filter(|pin| !pin.exists());
+            if let (Some(pin), Some(map)) = (pin, ebpf.map(name)) {
+                map.pin(&pin).map_err(|error| KernelError::pin(&pin, &error))?;
+            }
+        }
+        program::load_iterator(&mut ebpf, &btf, program::SEED)?;
         let no_filters = program::load_iterator(&mut ebpf, &btf, filters::READ_FILTERS).err();
-        let mut kernel = Self {
+        Ok(Self {
+            counted: Counted::of(slot_count, |name| take_any(&mut ebpf, name))?,
             cgroups: take(&mut ebpf, "CGROUPS")?,
             free_slots: take(&mut ebpf, "FREE_SLOTS")?,
-            slots: take(&mut ebpf, "SLOTS")?,
-            native: take(&mut ebpf, "NATIVE")?,
             has_runtime: take(&mut ebpf, "HAS_RUNTIME")?,
-            runtime: take(&mut ebpf, "RUNTIME")?,
-            foreign: take(&mut ebpf, "FOREIGN")?,
-            denials: take(&mut ebpf, "DENIALS")?,
-            arguments: take(&mut ebpf, "ARGUMENTS")?,
-            argument_shares: take(&mut ebpf, "ARGUMENT_SHARES")?,
             filters: take(&mut ebpf, "FILTERS")?,
             lost: take(&mut ebpf, "LOST")?,
-            slot_lost: take(&mut ebpf, "SLOT_LOST")?,
-            generation: take(&mut ebpf, ".bss")?,
+            last_cgroup: take(&mut ebpf, "LAST_CGROUP")?,
+            generation: take(&mut ebpf, pins::GENERATION)?,
+            attached: take(&mut ebpf, pins::ATTACHED)?,
             events: take(&mut ebpf, "EVENTS")?,
             refusals: take(&mut ebpf, "REFUSALS")?,
             flows: take(&mut ebpf, "FLOWS")?,
@@ -238,31 +261,55 @@ impl Kernel {
             unsent: vec![refusal::Unsent::default(); slot_count as usize],
             log: EbpfLogger::init(&mut ebpf).map_err(|error| KernelError::map("AYA_LOGS", &error))?,
             ebpf,
-            slot_count,
-            attached_ns: u64::MAX,
-        };
-        for slot in 0..slot_count {
-            kernel.free_slots.push(slot, 0).map_err(|error| KernelError::map("FREE_SLOTS", &error))?;
-        }
-        Ok(kernel)
+            links: Vec::new(),
+            pinned: None,
+            taken_over_ns: None,
+        })
     }
 
-    /// Starts counting. `existing` is asked for the container cgroups that are there already, each with its nested
-    /// ones, once new ones can no longer be missed; those that found no slot are returned.
+    fn fill_free_slots(&mut self) -> Result<(), KernelError> {
+        for slot in 0..self.slot_count() {
+            self.free_slots.push(slot, 0).map_err(|error| KernelError::map("FREE_SLOTS", &error))?;
+        }
+        Ok(())
+    }
+
+    /// Starts counting. `existing` is asked for the container cgroups that are there already, once new ones can no longer
+    /// be missed; those that found no slot are returned.
     ///
-    /// Exits are watched last: by then every task that is in the middle of a call is known to be.
+    /// Exits are watched last: by then every task that is in the middle of a call is known to be. Where the programs were
+    /// taken over they count already, and cgroups that have a slot keep it.
     ///
     /// # Errors
-    /// When a program cannot be attached or a map not be written.
-    pub fn attach(
-        &mut self,
-        existing: impl FnOnce() -> Vec<(CgroupId, Vec<CgroupId>)>,
-    ) -> Result<Vec<CgroupId>, KernelError> {
-        program::attach(&mut self.ebpf, &program::BEFORE_SEED)?;
+    /// When a program cannot be attached, a map not be written, or something not be pinned.
+    pub fn attach(&mut self, existing: impl FnOnce() -> Vec<Existing>) -> Result<Vec<CgroupId>, KernelError> {
+        if self.taken_over_ns.is_some() {
+            return self.adopt(&existing());
+        }
+        if let Some(pinned) = &mut self.pinned {
+            // Who counted before us ends here: what it has counted is final, and nothing is counted twice.
+            pinned.detach_replaced()?;
+        }
+        self.links.extend(program::attach(&mut self.ebpf, &program::BEFORE_SEED)?);
         let refused = self.adopt(&existing())?;
-        program::attach(&mut self.ebpf, &program::AFTER_SEED)?;
-        self.attached_ns = slot::boot_ns();
+        self.links.extend(program::attach(&mut self.ebpf, &program::AFTER_SEED)?);
+        let all = auditor_ebpf::ALL_ATTACHED;
+        self.attached.set(0, all, 0).map_err(|error| KernelError::map(pins::ATTACHED, &error))?;
+        if let Some(pinned) = &mut self.pinned {
+            pinned.publish(&mut self.ebpf, std::mem::take(&mut self.links))?;
+        }
         Ok(refused)
+    }
+
+    /// Whether the programs run: a call of this very process is looked for. Every CPU notes the generation in which it
+    /// counted last; after it was raised, the call that reads the notes is the first to be noted in it.
+    ///
+    /// # Errors
+    /// When a map cannot be used.
+    pub fn is_counting(&mut self) -> Result<bool, KernelError> {
+        let now = self.raise_generation()?;
+        let last = self.last_cgroup.get(&0, 0).map_err(|error| KernelError::map("LAST_CGROUP", &error))?;
+        Ok(last.iter().any(|last| last.0.generation == now))
     }
 
     /// Hash of the sources that the programs were built from, in hex: what `cargo xtask build-ebpf` put into them.
@@ -276,7 +323,7 @@ impl Kernel {
     /// How many containers fit.
     #[must_use]
     pub const fn slot_count(&self) -> u32 {
-        self.slot_count
+        self.counted.slot_count()
     }
 
     /// Something to wait on that becomes readable when there are events. Needs a tokio runtime.
@@ -346,7 +393,10 @@ impl Kernel {
     /// The state of each program.
     #[must_use]
     pub fn programs(&self) -> Vec<ProgramStatus> {
-        program::statuses(&self.ebpf)
+        program::statuses(|name| match &self.pinned {
+            Some(pinned) => pinned.program(name),
+            None => self.ebpf.program(name).and_then(|program| program.fd().ok()),
+        })
     }
 }
 
@@ -370,8 +420,9 @@ fn take<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, KernelError>
 where
     T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>,
 {
-    let map = ebpf
-        .take_map(name)
-        .ok_or_else(|| KernelError::Map { map: name, reason: "not in the eBPF object".to_owned() })?;
-    T::try_from(map).map_err(|error| KernelError::map(name, &error))
+    T::try_from(take_any(ebpf, name)?).map_err(|error| KernelError::map(name, &error))
+}
+
+fn take_any(ebpf: &mut Ebpf, name: &'static str) -> Result<aya::maps::Map, KernelError> {
+    ebpf.take_map(name).ok_or_else(|| KernelError::Map { map: name, reason: "not in the eBPF object".to_owned() })
 }

@@ -3,11 +3,12 @@
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd};
 
-use aya::programs::{BtfTracePoint, Iter, Program};
+use aya::programs::{BtfTracePoint, Iter, Program, ProgramError, ProgramFd};
 use aya::{Btf, Ebpf};
 
 use super::KernelError;
 use super::error::chain;
+use super::set::Link;
 
 /// Attached before the tasks that exist are looked at: nothing new can be missed from then on.
 pub const BEFORE_SEED: [&str; 5] =
@@ -15,7 +16,7 @@ pub const BEFORE_SEED: [&str; 5] =
 /// Attached when it is known who is in the middle of a call.
 pub const AFTER_SEED: [&str; 1] = ["sys_exit"];
 /// The task iterator, run on demand.
-const SEED: &str = "seed";
+pub const SEED: &str = "seed";
 
 /// How a program fares.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,12 +34,18 @@ pub struct ProgramStatus {
     pub recursion_misses: Option<u64>,
 }
 
-/// Has the verifier check all programs that a daemon needs.
-pub fn load_all(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), KernelError> {
-    for name in BEFORE_SEED.into_iter().chain(AFTER_SEED) {
-        tracepoint(ebpf, name)?.load(name, btf).map_err(|error| KernelError::from_load(&error))?;
+/// All that are attached.
+pub fn attached() -> impl Iterator<Item = &'static str> {
+    BEFORE_SEED.into_iter().chain(AFTER_SEED)
+}
+
+/// Has the verifier check the programs that are attached.
+pub fn load_tracepoints(ebpf: &mut Ebpf) -> Result<(), KernelError> {
+    let btf = Btf::from_sys_fs().map_err(|error| KernelError::NoBtf(error.to_string()))?;
+    for name in attached() {
+        tracepoint(ebpf, name)?.load(name, &btf).map_err(|error| KernelError::from_load(&error))?;
     }
-    load_iterator(ebpf, btf, SEED)
+    Ok(())
 }
 
 /// Has the verifier check a task iterator.
@@ -47,14 +54,16 @@ pub fn load_iterator(ebpf: &mut Ebpf, btf: &Btf, name: &'static str) -> Result<(
     iterator.load("task", btf).map_err(|error| KernelError::from_load(&error))
 }
 
-/// Attaches the named programs, in order.
-pub fn attach(ebpf: &mut Ebpf, names: &[&'static str]) -> Result<(), KernelError> {
+/// Attaches the named programs, in order. They are detached when their links are dropped.
+pub fn attach(ebpf: &mut Ebpf, names: &[&'static str]) -> Result<Vec<Link>, KernelError> {
+    let mut links = Vec::new();
     for &name in names {
-        tracepoint(ebpf, name)?
-            .attach()
-            .map_err(|error| KernelError::Attach { program: name, reason: chain(&error) })?;
+        let failed = |error: ProgramError| KernelError::Attach { program: name, reason: chain(&error) };
+        let program = tracepoint(ebpf, name)?;
+        let id = program.attach().map_err(failed)?;
+        links.push((name, program.take_link(id).map_err(failed)?.into()));
     }
-    Ok(())
+    Ok(links)
 }
 
 /// Runs the task iterator once over all tasks.
@@ -71,12 +80,10 @@ pub fn run_seed(ebpf: &mut Ebpf) -> Result<(), KernelError> {
 
 /// How each attached program fares, from the kernel's own words in `/proc/self/fdinfo` (`bpf_prog_show_fdinfo` in
 /// `kernel/bpf/syscall.c`).
-pub fn statuses(ebpf: &Ebpf) -> Vec<ProgramStatus> {
+pub fn statuses<'a>(fd: impl Fn(&'static str) -> Option<&'a ProgramFd>) -> Vec<ProgramStatus> {
     let one = |name: &'static str| {
-        let fdinfo = ebpf
-            .program(name)
-            .and_then(|program| program.fd().ok())
-            .and_then(|fd| fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd())).ok());
+        let fdinfo =
+            fd(name).and_then(|fd| fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd())).ok());
         let runs = fdinfo.as_deref().and_then(|text| number(text, "run_cnt:")).filter(|runs| *runs != 0);
         let nanoseconds = fdinfo.as_deref().and_then(|text| number(text, "run_time_ns:"));
         ProgramStatus {
@@ -91,14 +98,14 @@ pub fn statuses(ebpf: &Ebpf) -> Vec<ProgramStatus> {
             recursion_misses: fdinfo.as_deref().and_then(|text| number(text, "recursion_misses:")),
         }
     };
-    BEFORE_SEED.into_iter().chain(AFTER_SEED).map(one).collect()
+    attached().map(one).collect()
 }
 
 fn number(text: &str, key: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(key))?.trim().parse().ok()
 }
 
-fn tracepoint<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut BtfTracePoint, KernelError> {
+pub fn tracepoint<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut BtfTracePoint, KernelError> {
     typed(ebpf, name)
 }
 

@@ -2,7 +2,8 @@
 
 use auditor_ebpf::{
     ArgumentKey, ArgumentShare, CGROUP_NAME_LEN, Calls, DenialCount, DenialKey, Event, FileId, Filter, FilterCopy,
-    Flow, ForeignCounts, ForeignKey, NativeCounts, Offsets, Reading, Refusal, RuntimeCounts, Slot, TaskFilters, Watch,
+    Flow, ForeignCounts, ForeignKey, LastCgroup, NativeCounts, Offsets, Reading, Refusal, RuntimeCounts, Slot,
+    TaskFilters, Watch,
 };
 use aya::Pod;
 
@@ -28,6 +29,7 @@ plain_old_data!(
     FlowRecord(Flow),
     ForeignCountsRecord(ForeignCounts),
     ForeignKeyRecord(ForeignKey),
+    LastCgroupRecord(LastCgroup),
     NativeCountsRecord(NativeCounts),
     OffsetsRecord(Offsets),
     ReadingRecord(Reading),

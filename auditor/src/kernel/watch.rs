@@ -30,7 +30,7 @@ impl Kernel {
         }
         self.watches.set(slot.0, WatchRecord(wanted), 0).map_err(failed)?;
         // CPUs remember whether anything is watched.
-        self.raise_generation()
+        self.raise_generation().map(drop)
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod tables;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -32,6 +32,8 @@ const START: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("st
 const PROFILE: TableDefinition<'_, &str, &str> = TableDefinition::new("profiles");
 /// Starts that go on, and of which workload they are.
 const RUNNING: TableDefinition<'_, &str, &str> = TableDefinition::new("running");
+/// What else is known of containers, by their ids.
+const ACCOUNT: TableDefinition<'_, &str, &str> = TableDefinition::new("accounts");
 
 /// What is kept of a workload beside its starts.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -135,7 +137,11 @@ impl File {
             txn.open_table(START).map_err(|error| wrong.any(error))?;
             txn.open_table(PROFILE).map_err(|error| wrong.any(error))?;
             txn.open_table(RUNNING).map_err(|error| wrong.any(error))?;
-            Ok(true)
+            // An older version's file has all but this one.
+            match txn.open_table(ACCOUNT) {
+                Err(TableError::TableDoesNotExist(_)) => Ok(false),
+                accounts => accounts.map(|_| true).map_err(|error| wrong.any(error)),
+            }
         })
     }
 
@@ -147,6 +153,7 @@ impl File {
             txn.open_table(START).map_err(|error| wrong.any(error))?;
             txn.open_table(PROFILE).map_err(|error| wrong.any(error))?;
             txn.open_table(RUNNING).map_err(|error| wrong.any(error))?;
+            txn.open_table(ACCOUNT).map_err(|error| wrong.any(error))?;
             Ok(())
         })
     }
@@ -172,23 +179,41 @@ impl File {
         Ok(done)
     }
 
-    /// The starts that went on when an earlier daemon wrote last. Nobody knows what they did since, whether they still go
-    /// on or not: from here on they are not complete.
+    /// The starts that went on when an earlier daemon wrote last. Of those that were not counted since, nobody knows what
+    /// they did, whether they still go on or not: from here on they are not complete.
     ///
     /// # Errors
     /// When it cannot be read, or written; then nothing is.
-    pub fn interrupted(&self) -> Result<Vec<Start>, StoreError> {
+    pub fn interrupted(&self, counted: &BTreeSet<String>) -> Result<Vec<Start>, StoreError> {
         let unfinished = self.unfinished()?;
-        if unfinished.iter().any(|(_, start)| start.from_first_call) {
+        let is_cut = |start: &Start| start.from_first_call && !counted.contains(&start.id);
+        if unfinished.iter().any(|(_, start)| is_cut(start)) {
             self.change(|txn, wrong| {
                 let mut tables = Tables::open(txn, wrong, &self.path)?;
-                for (workload, start) in unfinished.iter().filter(|(_, start)| start.from_first_call) {
+                for (workload, start) in unfinished.iter().filter(|(_, start)| is_cut(start)) {
                     tables.insert(workload, &Start { from_first_call: false, ..start.clone() })?;
                 }
                 Ok(())
             })?;
         }
-        Ok(unfinished.into_iter().map(|(_, start)| Start { from_first_call: false, ..start }).collect())
+        let known = |start: Start| Start { from_first_call: start.from_first_call && !is_cut(&start), ..start };
+        Ok(unfinished.into_iter().map(|(_, start)| known(start)).collect())
+    }
+
+    /// What else is known of containers, by their ids.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn accounts(&self) -> Result<BTreeMap<String, String>, StoreError> {
+        self.read(|txn, wrong| {
+            let table = txn.open_table(ACCOUNT).map_err(|error| wrong.any(error))?;
+            let mut accounts = BTreeMap::new();
+            for row in table.iter().map_err(|error| wrong.storage(error))? {
+                let (id, account) = row.map_err(|error| wrong.storage(error))?;
+                accounts.insert(id.value().to_owned(), account.value().to_owned());
+            }
+            Ok(accounts)
+        })
     }
 
     /// The starts that went on when the file was last written, and of which workload they are.
@@ -224,6 +249,7 @@ impl File {
             }
             tables.put_profiles(&batch.profiles)?;
             tables.running(batch)?;
+            tables.put_accounts(&batch.accounts)?;
             tables.bound()
         })
     }

@@ -42,6 +42,11 @@ pub struct Batch {
     pub profiles: BTreeMap<String, String>,
     /// The ids of all starts that go on.
     pub running: BTreeSet<String>,
+    /// What else the daemon is to know of containers when it is started again, by their ids; `None` of those that are
+    /// forgotten.
+    pub accounts: BTreeMap<String, Option<String>>,
+    /// A number that grows from batch to batch: see [`Store::committed`]. 0 where nobody asks.
+    pub number: u64,
 }
 
 /// The store, as the daemon has it.
@@ -61,6 +66,16 @@ impl Store {
     /// # Errors
     /// When another daemon has it, or the directory cannot be used.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        let store = Self::open_waiting(directory)?;
+        store.take_over(BTreeSet::new())?;
+        Ok(store)
+    }
+
+    /// The same, and says nothing yet of the starts that went on when an earlier daemon ended: [`Store::take_over`] does.
+    ///
+    /// # Errors
+    /// As for [`Store::open`].
+    pub fn open_waiting(directory: &Path) -> Result<Self, StoreError> {
         let (place, lock) = Place::take(directory)?;
         let shared = Arc::new(Shared::new(place));
         shared.open()?;
@@ -72,7 +87,33 @@ impl Store {
         Ok(Self { shared, thread, _lock: lock })
     }
 
-    /// The starts that went on when an earlier daemon ended, as it saw them, and not complete any more. Each is told of
+    /// Takes the file over from an earlier daemon. Of the starts that went on when it ended these were counted all the
+    /// time; of the others nobody knows what they did since, and they are not complete any more.
+    ///
+    /// # Errors
+    /// When the file cannot be used; not when the disk is full: then it is tried again.
+    pub fn take_over(&self, counted: BTreeSet<String>) -> Result<(), StoreError> {
+        self.shared.begin(counted)
+    }
+
+    /// What an earlier daemon kept of containers, by their ids. Nothing, where the file cannot be read now.
+    #[must_use]
+    pub fn accounts(&self) -> BTreeMap<String, String> {
+        self.shared.with(file::File::accounts).unwrap_or_default()
+    }
+
+    /// Number of the latest batch that is on the disk, with all before it.
+    #[must_use]
+    pub fn committed(&self) -> u64 {
+        self.shared.committed()
+    }
+
+    /// Ends when a batch was written, or could not be: since this was called last, or from now on.
+    pub async fn written(&self) {
+        self.shared.written().await;
+    }
+
+    /// The starts that went on when an earlier daemon ended, as it saw them. Each is told of
     /// once: at the first call, or where the file could not be taken over yet, when that is done.
     #[must_use]
     pub fn take_interrupted(&self) -> Vec<Start> {

@@ -6,6 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use super::file::File;
@@ -28,6 +29,8 @@ pub struct Shared {
     file: RwLock<Option<File>>,
     state: Mutex<State>,
     changed: Condvar,
+    /// The same for the main loop.
+    written: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -35,11 +38,17 @@ struct State {
     waiting: BTreeMap<String, Saved>,
     profiles: BTreeMap<String, String>,
     running: Option<BTreeSet<String>>,
+    accounts: BTreeMap<String, Option<String>>,
+    /// Of the latest batch that waits, and of the latest that was written.
+    number: u64,
+    committed: u64,
     /// Something is being written.
     writing: bool,
     closing: bool,
     trouble: Option<String>,
     given_up: u64,
+    /// The starts that were counted while no daemon ran; nothing, until somebody knows.
+    counted: Option<BTreeSet<String>>,
     /// Whether the file was taken over from an earlier daemon.
     taken_over: bool,
     /// The starts that went on when that one ended, until somebody takes them.
@@ -48,7 +57,11 @@ struct State {
 
 impl State {
     fn is_settled(&self) -> bool {
-        !self.writing && self.waiting.is_empty() && self.profiles.is_empty() && self.running.is_none()
+        !self.writing
+            && self.waiting.is_empty()
+            && self.profiles.is_empty()
+            && self.accounts.is_empty()
+            && self.running.is_none()
     }
 
     fn take(&mut self, batch: Batch, newer: bool) {
@@ -58,6 +71,12 @@ impl State {
             }
         }
         self.profiles.extend(batch.profiles);
+        for (container, account) in batch.accounts {
+            if newer || !self.accounts.contains_key(&container) {
+                self.accounts.insert(container, account);
+            }
+        }
+        self.number = self.number.max(batch.number);
         if newer || self.running.is_none() {
             self.running = Some(batch.running);
         }
@@ -75,7 +94,13 @@ impl State {
 
 impl Shared {
     pub fn new(place: Place) -> Self {
-        Self { place, file: RwLock::default(), state: Mutex::default(), changed: Condvar::new() }
+        Self {
+            place,
+            file: RwLock::default(),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            written: Notify::new(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -87,13 +112,38 @@ impl Shared {
     /// # Errors
     /// What does not pass by itself.
     pub fn open(&self) -> Result<(), StoreError> {
-        match self.reopen(true).and_then(|()| self.take_over()) {
+        self.or_later(self.reopen(true))
+    }
+
+    /// Takes the file over, now that it is known which starts were counted all the time.
+    ///
+    /// # Errors
+    /// What does not pass by itself.
+    pub fn begin(&self, counted: BTreeSet<String>) -> Result<(), StoreError> {
+        self.state().counted = Some(counted);
+        let closed = self.file.read().unwrap_or_else(PoisonError::into_inner).is_none();
+        // One that could not be opened for now is tried again with what is written first.
+        if closed { Ok(()) } else { self.or_later(self.take_over()) }
+    }
+
+    fn or_later(&self, done: Result<(), StoreError>) -> Result<(), StoreError> {
+        match done {
             Err(error) if error.may_pass() => {
                 self.in_trouble(&error);
                 Ok(())
             }
             other => other,
         }
+    }
+
+    /// Number of the latest batch that was written.
+    pub fn committed(&self) -> u64 {
+        self.state().committed
+    }
+
+    /// Ends when something was written, or could not be.
+    pub async fn written(&self) {
+        self.written.notified().await;
     }
 
     /// The starts that went on when an earlier daemon ended, once they are known; each is told of once.
@@ -106,7 +156,8 @@ impl Shared {
         if self.state().taken_over {
             return Ok(());
         }
-        let interrupted = self.with(File::interrupted)?;
+        let Some(counted) = self.state().counted.clone() else { return Ok(()) };
+        let interrupted = self.with(|file| file.interrupted(&counted))?;
         let mut state = self.state();
         state.taken_over = true;
         state.interrupted.extend(interrupted);
@@ -210,6 +261,7 @@ impl Shared {
                 Ok(()) => {
                     let mut state = self.state();
                     state.writing = false;
+                    state.committed = state.committed.max(batch.number);
                     if state.trouble.take().is_some() {
                         info!("evidence is stored again");
                     }
@@ -220,12 +272,14 @@ impl Shared {
                     state.writing = false;
                     state.take(batch, false);
                     self.changed.notify_all();
+                    self.written.notify_one();
                     if !state.closing {
                         drop(self.changed.wait_timeout_while(state, RETRY, |state| !state.closing));
                     }
                 }
             }
             self.changed.notify_all();
+            self.written.notify_one();
         }
         *self.file.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
@@ -246,6 +300,8 @@ impl Shared {
             starts: std::mem::take(&mut state.waiting).into_values().collect(),
             profiles: std::mem::take(&mut state.profiles),
             running: state.running.take().unwrap_or_default(),
+            accounts: std::mem::take(&mut state.accounts),
+            number: state.number,
         })
     }
 

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use auditor::kernel::{EmptyPair, Kernel};
+use auditor::kernel::{EmptyPair, Existing, Kernel};
 use tests::cage::{Cage, output_of};
 use tests::groundtruth;
 use tests::process::wait_for;
@@ -76,7 +76,7 @@ fn measure(watcher: Watcher, cage: &Cage, times: &mut BTreeMap<(Place, Watcher),
         Watcher::Empty => empty = Some(EmptyPair::attach()?),
         Watcher::Auditor => {
             let mut loaded = Kernel::load(64)?;
-            loaded.attach(|| vec![(cage.id(), Vec::new())])?;
+            loaded.attach(|| vec![Existing::nameless(cage.id())])?;
             kernel = Some(loaded);
         }
         Watcher::Bpftrace => tracer = Some(Bpftrace::start()?),

@@ -42,9 +42,11 @@ impl Ledger {
     }
 
     /// What the store does not have yet.
-    pub fn take_unkept(&mut self) -> Batch {
+    pub fn take_unkept(&mut self, number: u64) -> Batch {
+        // Before the starts: what is no evidence yet is in the accounts.
+        let accounts = self.take_accounts(number);
         let engine = self.engine.as_ref();
-        let mut batch = Batch::default();
+        let mut batch = Batch { accounts, number, ..Batch::default() };
         for record in self.records.values_mut() {
             batch.running.extend(record.running().map(str::to_owned));
             let Some(evidence) = record.take_unkept(engine) else { continue };

@@ -24,7 +24,7 @@ fn at(second: i64) -> Now {
 /// A record whose slot `nr` was taken.
 fn taken(record: &mut Record, nr: u32, from_first_call: bool) -> SlotNr {
     let owner = owner(u64::from(nr), from_first_call);
-    let run = || Run::new(id(), &owner, "boot", &mut BTreeMap::new());
+    let run = || Run::new(id(), &owner, "boot", &mut BTreeMap::new(), false);
     record.slot_taken(SlotNr(nr), &owner, None, run);
     SlotNr(nr)
 }
@@ -35,7 +35,7 @@ fn totals_go_on_over_restarts_and_the_starts_stay_apart() {
     for (slot, calls) in [(3, 5), (9, 7)] {
         let slot = taken(&mut record, slot, true);
         record.counted(slot, counters(calls), 0, at(0));
-        record.slot_released(slot, None);
+        record.slot_released(slot, (u64::from(slot.0), 0), None);
     }
     assert_eq!(record.counters(), counters(12));
     let evidence = record.evidence(None);
@@ -46,7 +46,7 @@ fn totals_go_on_over_restarts_and_the_starts_stay_apart() {
 
 #[test]
 fn a_start_has_one_name_whoever_counts_it() {
-    let name = |boot, cgroup| Run::new(id(), &owner(cgroup, true), boot, &mut BTreeMap::new()).id().to_owned();
+    let name = |boot, cgroup| Run::new(id(), &owner(cgroup, true), boot, &mut BTreeMap::new(), false).id().to_owned();
     assert_eq!(name("a", 1), name("a", 1));
     assert_ne!(name("a", 1), name("b", 1));
     assert_ne!(name("a", 1), name("a", 2));
@@ -61,6 +61,55 @@ fn a_container_that_was_there_before_the_daemon_is_not_complete() {
 }
 
 #[test]
+fn a_start_whose_programs_were_taken_over_has_no_gap() {
+    let mut first = Record::new(id());
+    let slot = taken(&mut first, 0, true);
+    // After its first minute: what the first daemon saw of that stays known.
+    first.counted(slot, counters(3), 0, at(11));
+    first.counted(slot, counters(5), 0, at(71));
+    let start = first.evidence(None).starts.remove(0);
+    let seen = start.calls[&(Abi::NATIVE, SyscallNr(39))];
+    assert_eq!(seen.startup_calls, Some(3));
+    let mut unfinished = BTreeMap::from([(start.id.clone(), start)]);
+    let mut second = Record::new(id());
+    let owner = owner(0, true);
+    second.slot_taken(SlotNr(0), &owner, None, || Run::new(id(), &owner, "boot", &mut unfinished, true));
+    // The same counters, which went on.
+    second.counted(SlotNr(0), counters(8), 0, at(81));
+    let evidence = second.evidence(None);
+    assert_eq!(evidence.counters(), counters(8));
+    let (start, window) = (&evidence.starts[0], evidence.window());
+    assert_eq!((start.seconds, start.from_first_call, window.complete, window.starts), (80, true, true, 1));
+    let later = start.calls[&(Abi::NATIVE, SyscallNr(39))];
+    assert_eq!((later.startup_calls, later.first), (Some(3), seen.first));
+}
+
+#[test]
+fn an_account_has_all_that_the_kernel_forgets() {
+    let mut record = Record::new(id());
+    let slot = taken(&mut record, 3, true);
+    record.counted(slot, counters(5), 2, at(11));
+    let tenure = (3, 1_000_000_000);
+    record.slot_released(slot, tenure, None);
+    let again = taken(&mut record, 4, true);
+    record.counted(again, counters(9), 0, at(12));
+    let account = record.take_account("boot").unwrap();
+    assert_eq!(record.take_account("boot"), None);
+    let text = serde_json::to_string(&account).unwrap();
+    let mut restored = Record::restored(id(), serde_json::from_str(&text).unwrap());
+    // What a slot holds now is the kernel's to tell.
+    assert_eq!((restored.counters(), restored.all_lost(), restored.starts), (counters(5), 2, 1));
+    assert!(restored.has_read(tenure) && !restored.has_read((4, 1_000_000_000)));
+    // The start that is over is nobody's evidence yet.
+    assert_eq!(restored.starts_of_no_workload(), 1);
+    let slot = taken(&mut restored, 4, true);
+    restored.counted(slot, counters(10), 0, at(13));
+    assert_eq!((restored.counters(), restored.starts, restored.is_complete()), (counters(15), 2, false));
+    restored.cleared(tenure);
+    assert!(!restored.has_read(tenure));
+}
+
+#[test]
 fn a_start_goes_on_under_another_daemon_and_has_a_gap_then() {
     let mut first = Record::new(id());
     let slot = taken(&mut first, 0, true);
@@ -69,7 +118,7 @@ fn a_start_goes_on_under_another_daemon_and_has_a_gap_then() {
     let mut unfinished = BTreeMap::from([(start.id.clone(), start)]);
     let mut second = Record::new(id());
     let owner = owner(0, false);
-    let run = || Run::new(id(), &owner, "boot", &mut unfinished);
+    let run = || Run::new(id(), &owner, "boot", &mut unfinished, false);
     second.slot_taken(SlotNr(7), &owner, None, run);
     second.counted(SlotNr(7), counters(2), 0, at(21));
     let evidence = second.evidence(None);
@@ -113,7 +162,7 @@ fn what_is_forgotten_is_not_stored_again_from_what_is_still_known() {
     for (slot, second) in [(0, 11), (1, 21)] {
         let slot = taken(&mut record, slot, true);
         record.counted(slot, counters(5), 0, at(second));
-        record.slot_released(slot, None);
+        record.slot_released(slot, (u64::from(slot.0), 0), None);
     }
     record.ended[0].until = at(11).wall;
     record.forget(Some(at(15).wall));
@@ -161,7 +210,7 @@ fn starts_of_a_container_that_nobody_told_of_are_counted_as_lost() {
     let mut record = Record::new(id());
     let slot = taken(&mut record, 0, true);
     record.counted(slot, counters(1), 0, at(2));
-    record.slot_released(slot, None);
+    record.slot_released(slot, (u64::from(slot.0), 0), None);
     assert_eq!(record.starts_of_no_workload(), 1);
     told(&mut record);
     assert_eq!(record.starts_of_no_workload(), 0);
@@ -177,7 +226,7 @@ fn a_start_up_that_another_daemon_saw_in_part_is_unknown() {
         let mut unfinished = first.evidence(None).starts.into_iter().map(|start| (start.id.clone(), start)).collect();
         let mut later = Record::new(id());
         let owner = owner(0, false);
-        later.slot_taken(SlotNr(7), &owner, None, || Run::new(id(), &owner, "boot", &mut unfinished));
+        later.slot_taken(SlotNr(7), &owner, None, || Run::new(id(), &owner, "boot", &mut unfinished, false));
         later.counted(SlotNr(7), counters(2), 0, at(99));
         let seen = later.evidence(None).starts[0].calls[&(Abi::NATIVE, SyscallNr(39))];
         assert_eq!((seen.tally.calls, seen.startup_calls), (7, known));
@@ -194,7 +243,7 @@ fn a_loss_while_it_ran_makes_its_record_incomplete() {
     record.counted(slot, counters(1), 2, at(0));
     let window = record.evidence(None).window();
     assert_eq!((window.complete, window.lost), (false, 3));
-    record.slot_released(slot, None);
+    record.slot_released(slot, (u64::from(slot.0), 0), None);
     assert_eq!(record.evidence(None).window().lost, 3);
     assert_eq!(record.all_lost(), 3);
 }

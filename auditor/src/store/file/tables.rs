@@ -6,7 +6,7 @@ use std::path::Path;
 use redb::{ReadableTable as _, ReadableTableMetadata as _, Table, WriteTransaction};
 use tracing::{info, warn};
 
-use super::{LAST, META, PROFILE, RUNNING, START, WORKLOAD, WorkloadRow, Wrong, parsed, text};
+use super::{ACCOUNT, LAST, META, PROFILE, RUNNING, START, WORKLOAD, WorkloadRow, Wrong, parsed, text};
 use crate::evidence::{self, Start};
 use crate::store::{Batch, Saved, StoreError};
 
@@ -39,6 +39,7 @@ pub(super) struct Tables<'a> {
     starts: Table<'a, (&'static str, &'static str), &'static [u8]>,
     profiles: Table<'a, &'static str, &'static str>,
     running: Table<'a, &'static str, &'static str>,
+    accounts: Table<'a, &'static str, &'static str>,
     /// Workloads that got a start they did not have.
     grown: BTreeSet<String>,
 }
@@ -53,6 +54,7 @@ impl<'a> Tables<'a> {
             starts: txn.open_table(START).map_err(|error| wrong.any(error))?,
             profiles: txn.open_table(PROFILE).map_err(|error| wrong.any(error))?,
             running: txn.open_table(RUNNING).map_err(|error| wrong.any(error))?,
+            accounts: txn.open_table(ACCOUNT).map_err(|error| wrong.any(error))?,
             grown: BTreeSet::new(),
         })
     }
@@ -154,6 +156,18 @@ impl<'a> Tables<'a> {
             if !known {
                 self.profiles.insert(sha256.as_str(), text.as_str()).map_err(|error| self.wrong.storage(error))?;
             }
+        }
+        Ok(())
+    }
+
+    /// Each container has one account, the latest.
+    pub(super) fn put_accounts(&mut self, accounts: &BTreeMap<String, Option<String>>) -> Result<(), StoreError> {
+        for (id, account) in accounts {
+            let done = match account {
+                Some(text) => self.accounts.insert(id.as_str(), text.as_str()).map(drop),
+                None => self.accounts.remove(id.as_str()).map(drop),
+            };
+            done.map_err(|error| self.wrong.storage(error))?;
         }
         Ok(())
     }
