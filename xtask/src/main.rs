@@ -5,6 +5,7 @@ mod build_ebpf;
 mod cgroups;
 mod corpus;
 mod demo;
+mod dist;
 mod floor;
 mod repo;
 mod setup;
@@ -47,6 +48,8 @@ enum Task {
     },
     /// Show what the auditor does, with a private container engine (as root; installs what is missing).
     Demo,
+    /// Build the Debian package target/dist/auditor_VERSION_ARCH.deb, and have lintian judge it.
+    Dist(dist::Options),
     /// Record real programs, and run them under what is suggested (as root; installs what is missing).
     Corpus {
         /// Only the programs of the small image.
@@ -92,6 +95,7 @@ fn run(task: Task) -> Result<()> {
         Task::BuildEbpf { check: true } => build_ebpf::check(),
         Task::Bench { what } => bench::run(what),
         Task::Demo => demo::run(),
+        Task::Dist(options) => dist::run(&options),
         Task::Corpus { short, programs } => corpus::run(short, &programs),
         Task::Floor { check } => floor::run(check),
         Task::Test { full } => test::run(full),

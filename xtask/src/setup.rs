@@ -26,6 +26,8 @@ pub enum Group {
     Bench,
     /// An emulator, and what its disks are made of.
     Vm,
+    /// What packs the package, and judges it.
+    Dist,
 }
 
 /// A Debian package, and the program that makes it needless where it came by another way.
@@ -76,6 +78,9 @@ impl Group {
                 ("e2fsprogs", Some("mkfs.ext4")),
                 ("debootstrap", Some("debootstrap")),
             ],
+            Self::Dist => {
+                &[("dpkg-dev", Some("dpkg-shlibdeps")), ("binutils", Some("strip")), ("lintian", Some("lintian"))]
+            }
         }
     }
 }
