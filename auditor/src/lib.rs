@@ -21,6 +21,7 @@ mod golden;
 pub mod http;
 pub mod kernel;
 pub mod metrics;
+pub mod privilege;
 pub mod procfs;
 pub mod profile;
 pub mod prove;

@@ -48,7 +48,7 @@ const OUTSIDE: [&str; 24] = [
 ];
 
 /// Crates that one room alone may name.
-const ROOMS: [(&str, &str); 8] = [
+const ROOMS: [(&str, &str); 9] = [
     ("aya", "kernel"),
     ("auditor_ebpf", "kernel"),
     ("btf_rs", "kernel"),
@@ -57,6 +57,7 @@ const ROOMS: [(&str, &str); 8] = [
     ("axum", "http"),
     ("clap", "cli"),
     ("redb", "store"),
+    ("rustix", "privilege"),
 ];
 
 /// What would stop, signal, trace or change a container: system calls, and requests of the engine's API.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -101,6 +102,18 @@ impl Auditor {
         ready.with_context(|| format!("the daemon's log:\n{}", self.log()))
     }
 
+    /// The same as another user, who owns the daemon's directory; the wrapper has to become that user.
+    pub fn start_as(user: u32, wrapper: &[&str], docker_host: &str, flags: &[&str]) -> Result<Self> {
+        Self::launch_as(user, wrapper, docker_host, flags)?.ready()
+    }
+
+    /// The same, and does not wait.
+    pub fn launch_as(user: u32, wrapper: &[&str], docker_host: &str, flags: &[&str]) -> Result<Self> {
+        let dir = tempfile::tempdir().context("making a directory for the daemon")?.keep();
+        chown(&dir, Some(user), Some(user)).with_context(|| format!("giving {} away", dir.display()))?;
+        Self::launch_in(dir, wrapper, docker_host, flags)
+    }
+
     fn ready(self) -> Result<Self> {
         self.wait_ready()?;
         Ok(self)
@@ -113,6 +126,10 @@ impl Auditor {
 
     fn launch_behind(other: Option<&Path>, wrapper: &[&str], docker_host: &str, flags: &[&str]) -> Result<Self> {
         let dir = tempfile::tempdir().context("making a directory for the daemon")?.keep();
+        Self::launch_in(dir, wrapper, docker_host, flags)
+    }
+
+    fn launch_in(dir: PathBuf, wrapper: &[&str], docker_host: &str, flags: &[&str]) -> Result<Self> {
         let address = http::free_port()?;
         let binary = match other {
             Some(other) => other.display().to_string(),

@@ -78,9 +78,13 @@ impl Group {
                 ("e2fsprogs", Some("mkfs.ext4")),
                 ("debootstrap", Some("debootstrap")),
             ],
-            Self::Dist => {
-                &[("dpkg-dev", Some("dpkg-shlibdeps")), ("binutils", Some("strip")), ("lintian", Some("lintian"))]
-            }
+            Self::Dist => &[
+                ("dpkg-dev", Some("dpkg-shlibdeps")),
+                ("binutils", Some("strip")),
+                ("lintian", Some("lintian")),
+                // What judges the unit.
+                ("systemd", Some("systemd-analyze")),
+            ],
         }
     }
 }

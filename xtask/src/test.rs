@@ -16,7 +16,7 @@ pub fn run(full: bool) -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
         bail!("the tests load eBPF programs and start a private container engine: run them as root");
     }
-    setup::run(&[Group::Engine, Group::Prometheus, Group::Ebpf])?;
+    setup::run(&[Group::Engine, Group::Prometheus, Group::Ebpf, Group::Dist])?;
     if full {
         build_ebpf::forget()?;
     }

@@ -14,12 +14,12 @@ mod followers;
 mod keeping;
 mod ledger;
 mod profile;
+mod programs;
 mod record;
 mod refusals;
 mod replaced;
 mod run;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,18 +27,18 @@ use futures_util::FutureExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 use tracing::{error, info, warn};
 
 pub use error::DaemonError;
 
 use crate::bundle::{self, Bundle, BundleError};
 use crate::cgroupfs::Root;
-use crate::config::{Config, Place};
+use crate::config::Config;
 use crate::container::ContainerId;
 use crate::control::{Query, Source};
 use crate::docker::{Change, Feed, Pace};
-use crate::kernel::{Kernel, KernelEvent, Pins, PinsError, Replaced};
+use crate::kernel::{Kernel, KernelEvent};
 use crate::{control, http, metrics, procfs};
 use adoption::Adoption;
 use differing::{Compared, Differing};
@@ -62,6 +62,9 @@ const GATHER: Duration = Duration::from_millis(20);
 /// How long what is folded for followers waits at least.
 const FLUSH: Duration = Duration::from_millis(250);
 
+/// How often the watchdog is fed in the time that it gives.
+const WATCHDOG_SHARE: u32 = 4;
+
 /// What the loop reacts to.
 enum Event {
     /// The kernel half has something to tell.
@@ -70,6 +73,8 @@ enum Event {
     Refusals,
     /// Time to read the counters.
     Tick,
+    /// Time to tell the watchdog that the loop goes round.
+    Watchdog,
     /// The engine.
     Docker(Box<Change>),
     /// Somebody asks.
@@ -99,7 +104,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     if !root.is_whole()? {
         return Err(DaemonError::PartOfHierarchy(root.path().display().to_string()));
     }
-    let pins = pins(&config.bpffs)?;
+    let pins = programs::pins(&config.bpffs)?;
     let group = config.socket_group.as_deref().map(group_id).transpose()?;
     let listeners = http::bind(&config.listen_addresses)?;
     let control = control::bind(&config.socket, group)?;
@@ -125,7 +130,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     keeping.take_over(&mut ledger, counted)?;
     let replaced = kernel.take_replaced();
     for old in &replaced {
-        take_replaced(&mut ledger, old)?;
+        programs::take_replaced(&mut ledger, old)?;
     }
     for cgroup in &refused {
         ledger.refuse(*cgroup);
@@ -138,6 +143,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let refused = kernel
         .watch_refusals()
         .map_err(|source| DaemonError::System { doing: "watching the kernel's ring of refused calls", source })?;
+    programs::give_up_privileges(&mut kernel);
     let mut refusals = Refusals::default();
     let mut gather = Pause::default();
     for id in ledger.meet(&kernel)? {
@@ -174,6 +180,8 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let mut looking = Looking::default();
     let mut ticks = interval(config.poll_interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    // Counters may be read more rarely than the watchdog wants to hear.
+    let mut watchdog = sd_notify::watchdog_enabled().map(|limit| interval(limit / WATCHDOG_SHARE));
     info!(
         cgroups = %root.path().display(), slots = kernel.slot_count(), socket = %config.socket.display(),
         "counting"
@@ -197,6 +205,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
             Some(compared) = compared.recv() => Event::Compared(compared),
             () = keeping.written() => Event::Kept,
             _ = ticks.tick() => Event::Tick,
+            () = fed(&mut watchdog) => Event::Watchdog,
             Some(query) = queries.recv() => Event::Query(query),
         };
         match event {
@@ -222,13 +231,13 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                 ledger.look_at_processes();
                 keeping.now_and_then(&mut ledger, &kernel);
                 give_back(&mut ledger, &mut kernel, keeping.committed());
-                check(&mut kernel)?;
+                programs::check(&mut kernel)?;
                 looking.now_and_then(&mut ledger, &mut kernel, &mut differing);
                 if let Ok(now) = procfs::boot_time() {
                     ledger.forget_gone(now);
                 }
-                notify(&[sd_notify::NotifyState::Watchdog]);
             }
+            Event::Watchdog => notify(&[sd_notify::NotifyState::Watchdog]),
             Event::Docker(change) => {
                 let now = procfs::boot_time().unwrap_or_default();
                 for id in ledger.engine_says(*change, now) {
@@ -295,54 +304,11 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     Ok(())
 }
 
-/// The directory of pins that the configuration wants, locked.
-fn pins(wanted: &Place) -> Result<Option<Pins>, PinsError> {
-    match wanted {
-        Place::Given(directory) => Pins::take(directory).map(Some),
-        Place::None => Ok(None),
-        Place::Default => match Pins::take(Path::new(Config::DEFAULT_BPFFS)) {
-            Ok(pins) => Ok(Some(pins)),
-            Err(error @ (PinsError::InUse { .. } | PinsError::NotOurs(..))) => Err(error),
-            Err(error) => {
-                warn!("counting ends with this daemon: {error}");
-                Ok(None)
-            }
-        },
-    }
-}
-
-/// Takes in what older programs had counted when they were detached.
-fn take_replaced(ledger: &mut Ledger, old: &Replaced) -> Result<(), DaemonError> {
-    let Some(counted) = old.counted() else {
-        warn!(
-            pins = old.name(),
-            "what other programs counted cannot be read by this version, and is given up: containers that run are not complete"
-        );
-        return Ok(());
-    };
-    let starts = ledger.take_replaced(counted, Now::read())?;
-    info!(starts, pins = old.name(), "replaced the programs of an earlier daemon; what they counted is kept");
-    Ok(())
-}
-
 /// Gives slots back whose counts are kept.
 fn give_back(ledger: &mut Ledger, kernel: &mut Kernel, committed: u64) {
     if let Err(error) = ledger.kept(kernel, committed) {
         error!(%error, "slots of containers that are gone cannot be given back");
     }
-}
-
-/// Sees whether the programs run, and are pinned.
-fn check(kernel: &mut Kernel) -> Result<(), DaemonError> {
-    if !kernel.is_counting()? {
-        return Err(DaemonError::NotCounting);
-    }
-    match kernel.mend_pins() {
-        Ok(0) => {}
-        Ok(gone) => warn!(gone, "pins of the programs were removed by somebody; they are there again"),
-        Err(error) => error!(%error, "the programs cannot be pinned: they end with this daemon"),
-    }
-    Ok(())
 }
 
 /// A time to wait for, or none.
@@ -449,6 +415,14 @@ fn group_id(name: &str) -> Result<u32, DaemonError> {
     match nix::unistd::Group::from_name(name) {
         Ok(Some(group)) => Ok(group.gid.as_raw()),
         Ok(None) | Err(_) => Err(DaemonError::NoGroup(name.to_owned())),
+    }
+}
+
+/// The next time to feed the watchdog, where there is one.
+async fn fed(watchdog: &mut Option<Interval>) {
+    match watchdog {
+        Some(watchdog) => _ = watchdog.tick().await,
+        None => std::future::pending().await,
     }
 }
 

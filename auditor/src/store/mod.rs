@@ -16,11 +16,14 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use tracing::warn;
+
 pub use self::error::StoreError;
 pub use self::library::{Forgotten, Library, Named, Taken};
 use self::place::Place;
 use self::writer::Shared;
 use crate::evidence::{Start, Workload};
+use crate::privilege;
 
 /// A start of a workload, to be kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +85,12 @@ impl Store {
         let writing = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
-            .spawn(move || writing.run())
+            .spawn(move || {
+                if let Err(error) = privilege::give_up_kernel() {
+                    warn!(%error, "the thread that stores evidence cannot give up privileges");
+                }
+                writing.run();
+            })
             .map_err(|source| StoreError::Io { doing: "starting the writer of", path: directory.to_owned(), source })?;
         Ok(Self { shared, thread, _lock: lock })
     }
