@@ -260,6 +260,24 @@ impl Auditor {
     pub fn metrics(&self) -> Result<String> {
         Ok(self.get("/metrics")?.body)
     }
+
+    /// Waits until a series has a value.
+    pub fn wait_sample(&self, series: &str, limit: Duration, fits: impl Fn(f64) -> bool) -> Result<f64> {
+        let mut last = None;
+        wait_for(series, limit, || {
+            let Ok(metrics) = self.metrics() else { return Ok(None) };
+            last = sample(&metrics, series);
+            Ok(last.filter(|value| fits(*value)))
+        })
+        .with_context(|| format!("the last was {last:?}; the daemon's log:\n{}", self.log()))
+    }
+}
+
+/// The value of a series that has these first words on its line: its name, and its labels if it has any.
+#[must_use]
+pub fn sample(metrics: &str, series: &str) -> Option<f64> {
+    let value = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    value.and_then(|value| value.parse().ok())
 }
 
 /// Runs `auditor` against a socket.

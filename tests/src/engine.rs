@@ -9,6 +9,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 pub use crate::process::Cgroups as CgroupMode;
@@ -177,6 +178,17 @@ impl Engine {
     /// The cgroup of a container that exists, in the one version 2 hierarchy.
     pub fn cgroup(&self, container: &str) -> Result<PathBuf> {
         Ok(cgroup2()?.join(cgroup_parent(&self.state)?).join(self.id(container)?))
+    }
+
+    /// Sends the engine's daemon a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.daemon.signal(signal)
+    }
+
+    /// Kills the engine's daemon, which has no time to end its containers.
+    pub fn kill(&mut self) -> Result<()> {
+        self.daemon.signal(Signal::SIGKILL)?;
+        wait_for("dockerd's end", Duration::from_secs(10), || Ok((!self.daemon.is_running()).then_some(())))
     }
 
     /// Stops the engine's daemon, and with it its containers.

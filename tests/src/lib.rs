@@ -10,6 +10,7 @@ pub mod bundle;
 pub mod cage;
 pub mod corpus;
 pub mod counting;
+pub mod ending;
 pub mod engine;
 pub mod fate;
 pub mod floor;
@@ -19,6 +20,7 @@ pub mod image;
 pub mod process;
 pub mod profile;
 pub mod prometheus;
+pub mod proxy;
 pub mod stage;
 pub mod tiny;
 

@@ -4,45 +4,18 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tests::auditord::{self, Auditor};
+use tests::ending::{CANNOT_AUDIT, ERROR, daemon, one_line};
 use tests::engine::{CgroupMode, Engine};
 use tests::groundtruth::{self, compare};
-use tests::http;
 use tests::image::{self, BUSYBOX};
 use tests::process::wait_for;
 use tests::stage::Stage;
-
-const ERROR: i32 = 2;
-const CANNOT_AUDIT: i32 = 3;
-
-/// Nothing on stdout, one line on stderr that has these words, and this exit code.
-fn one_line(output: &Output, code: i32, words: &[&str]) -> Result<()> {
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.code() == Some(code), "{}: {said}", output.status);
-    ensure!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
-    let [line] = said.lines().collect::<Vec<_>>()[..] else { anyhow::bail!("not one line: {said}") };
-    for word in words {
-        ensure!(line.contains(word), "no {word:?} in: {line}");
-    }
-    Ok(())
-}
-
-/// A daemon that should end at once, behind these words; the time limit is for one that does not.
-fn daemon(wrapper: &[&str], socket: &Path, flags: &[&str]) -> Result<Output> {
-    let address = format!("--web.listen-address={}", http::free_port()?);
-    let mut command = Command::new("timeout");
-    command.arg("20").args(wrapper).arg(auditord::binary()?).arg("--socket").arg(socket).arg("daemon");
-    command.args(["--docker-host=unix:///nonexistent/docker.sock"]).args(flags).stdin(Stdio::null());
-    if !flags.iter().any(|flag| flag.starts_with("--web.listen-address")) {
-        command.arg(address);
-    }
-    command.output().context("running a daemon")
-}
 
 #[test]
 fn without_permission_the_host_cannot_be_audited() -> Result<()> {

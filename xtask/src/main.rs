@@ -6,6 +6,7 @@ mod cgroups;
 mod corpus;
 mod demo;
 mod dist;
+mod faults;
 mod floor;
 mod repo;
 mod setup;
@@ -71,6 +72,8 @@ enum Task {
         #[arg(long)]
         full: bool,
     },
+    /// Run the tests that make things go wrong, and write the table of faults (as root; installs what is missing).
+    Faults,
     /// Boot Debian machines with other kernels in qemu, and test the kernel half and the daemon in them (as root).
     Vm {
         /// Series of Debian's kernels, for example 6.1; all that are known when none is named.
@@ -99,6 +102,7 @@ fn run(task: Task) -> Result<()> {
         Task::Corpus { short, programs } => corpus::run(short, &programs),
         Task::Floor { check } => floor::run(check),
         Task::Test { full } => test::run(full),
+        Task::Faults => faults::run(),
         Task::Vm { kernels } => vm::run(&kernels),
     }
 }

@@ -22,6 +22,8 @@ pub enum Group {
     Ebpf,
     /// Prometheus and promtool.
     Prometheus,
+    /// What makes things go wrong.
+    Faults,
     /// What the measurements compare with.
     Bench,
     /// An emulator, and what its disks are made of.
@@ -72,6 +74,12 @@ impl Group {
                 ("g++", Some("c++")),
             ],
             Self::Prometheus => &[("prometheus", Some("promtool"))],
+            Self::Faults => &[
+                // A wall clock that steps for one process.
+                ("faketime", None),
+                // A disk that stalls.
+                ("bindfs", Some("bindfs")),
+            ],
             Self::Bench => &[("bpftrace", Some("bpftrace")), ("strace", Some("strace"))],
             Self::Vm => &[
                 ("qemu-system-x86", Some("qemu-system-x86_64")),

@@ -6,8 +6,8 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use nix::sys::wait::WaitStatus;
 
+use crate::faults::{self, Outcomes};
 use crate::setup::Group;
-use crate::supervise::supervise;
 use crate::{build_ebpf, cgroups, repo, setup};
 
 /// Sets up, checks, and runs the tests. `full`: the kernel object is rebuilt from nothing, the tests of the parts also
@@ -16,7 +16,7 @@ pub fn run(full: bool) -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
         bail!("the tests load eBPF programs and start a private container engine: run them as root");
     }
-    setup::run(&[Group::Engine, Group::Prometheus, Group::Ebpf, Group::Dist])?;
+    setup::run(&[Group::Engine, Group::Prometheus, Group::Faults, Group::Ebpf, Group::Dist])?;
     if full {
         build_ebpf::forget()?;
     }
@@ -24,18 +24,29 @@ pub fn run(full: bool) -> Result<()> {
     step("formatting", &["fmt", "--all", "--check"])?;
     step("lints", &["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
     step("building", &["build", "--quiet", "--workspace", "--bins"])?;
-    parts(Cases::Same)?;
+    let mut outcomes = Outcomes::default();
+    let tests = tests(full, &mut outcomes);
+    // Whatever became of them, unless they were broken off.
+    match tests {
+        Err(error) if error.is::<faults::BrokenOff>() => return Err(error),
+        tests => tests.and(faults::write(&outcomes))?,
+    }
+    println!("test: all is well");
+    Ok(())
+}
+
+fn tests(full: bool, outcomes: &mut Outcomes) -> Result<()> {
+    parts(Cases::Same, outcomes)?;
     if full {
-        parts(Cases::New)?;
+        parts(Cases::New, outcomes)?;
     }
     step("building the tests of the whole", &["test", "--quiet", "--no-run", "--package", "tests"])?;
     cgroups::ensure_mounted()?;
-    whole(None)?;
+    whole(None, outcomes)?;
     if full {
         step("building as it is shipped", &["build", "--quiet", "--release", "--package", "auditor"])?;
-        whole(Some(&repo::target().join("release/auditor")))?;
+        whole(Some(&repo::target().join("release/auditor")), outcomes)?;
     }
-    println!("test: all is well");
     Ok(())
 }
 
@@ -53,7 +64,7 @@ enum Cases {
     New,
 }
 
-fn parts(cases: Cases) -> Result<()> {
+fn parts(cases: Cases, outcomes: &mut Outcomes) -> Result<()> {
     let args = ["test", "--no-fail-fast", "--workspace", "--exclude", "tests"];
     println!("test: tests of the parts: cargo {}", args.join(" "));
     let mut command = repo::command("cargo");
@@ -67,11 +78,15 @@ fn parts(cases: Cases) -> Result<()> {
         println!("test: with {variable}={value}");
         command.env(variable, value);
     }
-    repo::run(&mut command)
+    outcomes.of_package("auditor");
+    match faults::watch(command, outcomes)? {
+        WaitStatus::Exited(_, 0) => Ok(()),
+        status => bail!("the tests of the parts: {status:?}"),
+    }
 }
 
 /// The tests against a real engine, of this binary or of the one that is built for them.
-fn whole(binary: Option<&Path>) -> Result<()> {
+fn whole(binary: Option<&Path>, outcomes: &mut Outcomes) -> Result<()> {
     // One at a time: they share the machine's control groups.
     let args = ["test", "--no-fail-fast", "--package", "tests", "--", "--test-threads=1"];
     println!("test: tests of the whole: cargo {}", args.join(" "));
@@ -82,7 +97,8 @@ fn whole(binary: Option<&Path>) -> Result<()> {
         println!("test: with {}", binary.display());
         command.env("AUDITOR_TEST_BINARY", binary);
     }
-    match supervise(command)? {
+    outcomes.of_package("tests");
+    match faults::watch(command, outcomes)? {
         WaitStatus::Exited(_, 0) => Ok(()),
         status => bail!("the tests of the whole: {status:?}"),
     }
