@@ -49,6 +49,8 @@ pub struct Settings {
 pub struct WebSettings {
     /// `--web.listen-address`.
     pub listen_address: Option<Vec<String>>,
+    /// `--web.config.file`; empty: none.
+    pub config_file: Option<PathBuf>,
 }
 
 /// `[metrics]`.
@@ -95,6 +97,8 @@ pub struct Config {
     pub socket_group: Option<String>,
     /// Where metrics are served.
     pub listen_addresses: Vec<SocketAddr>,
+    /// TLS and passwords for that; `None`: neither.
+    pub web_config_file: Option<PathBuf>,
     /// Whether there is a series for each syscall of each container.
     pub per_syscall: bool,
     /// How many of those series there may be.
@@ -148,7 +152,10 @@ impl Settings {
             poll_interval: self.poll_interval.or(other.poll_interval),
             socket: self.socket.or(other.socket),
             socket_group: self.socket_group.or(other.socket_group),
-            web: WebSettings { listen_address: self.web.listen_address.or(other.web.listen_address) },
+            web: WebSettings {
+                listen_address: self.web.listen_address.or(other.web.listen_address),
+                config_file: self.web.config_file.or(other.web.config_file),
+            },
             metrics: MetricsSettings {
                 per_syscall: self.metrics.per_syscall.or(other.metrics.per_syscall),
                 max_series: self.metrics.max_series.or(other.metrics.max_series),
@@ -186,6 +193,7 @@ impl Config {
             socket: check::socket(path("socket", socket, Self::DEFAULT_SOCKET)?)?,
             socket_group: settings.socket_group.map(check::group).transpose()?,
             listen_addresses: check::listen_addresses(&listen)?,
+            web_config_file: web.config_file.filter(|path| !path.as_os_str().is_empty()),
             per_syscall: metrics.per_syscall.unwrap_or(true),
             max_series: check::within("metrics.max_series", metrics.max_series, 20_000, 0..=1_000_000)?,
         })
@@ -217,7 +225,7 @@ mod tests {
 
     #[test]
     fn flags_win_over_the_file_key_by_key() {
-        let listen = |text: &str| WebSettings { listen_address: Some(vec![text.to_owned()]) };
+        let listen = |text: &str| WebSettings { listen_address: Some(vec![text.to_owned()]), config_file: None };
         let flags = Settings { max_containers: Some(5), web: listen("[::1]:1"), ..Settings::default() };
         let web = listen("127.0.0.1:2");
         let file = Settings { max_containers: Some(9), cgroup_root: Some("/cg".into()), web, ..Settings::default() };

@@ -5,22 +5,33 @@ mod fixture;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use auditor::control::Source;
-use auditor::http;
+use auditor::http::{self, Gate};
+use auditor::metrics;
 use auditor::report::snapshot::Snapshot;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use fixture::Background;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Serves on two loopback addresses until the runtime is dropped.
 fn serve(runtime: &Background, source: impl FnOnce() -> Source) -> Vec<SocketAddr> {
+    serve_behind(runtime, source, None)
+}
+
+/// The same with a web configuration.
+fn serve_behind(runtime: &Background, source: impl FnOnce() -> Source, file: Option<&Path>) -> Vec<SocketAddr> {
     let _inside = runtime.enter();
+    let options = http::Options { metrics: metrics::Options::default(), gate: Arc::new(Gate::open(file).unwrap()) };
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
     let listeners = http::bind(&[loopback, loopback]).unwrap();
     let addresses = listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
-    runtime.spawn(http::serve(listeners, source(), http::Options::default()));
+    runtime.spawn(http::serve(listeners, source(), options));
     addresses
 }
 
@@ -159,4 +170,89 @@ fn an_address_that_is_taken_is_named() {
         error.starts_with(&format!("listening on {address}: ")) && error.contains("--web.listen-address"),
         "{error}"
     );
+}
+
+/// A directory with `web.yml`, by which `ann` may come in with this password.
+fn web_configuration(directory: &Path, password: &str) -> PathBuf {
+    let file = directory.join("web.yml");
+    let hash = bcrypt::hash(password, 4).unwrap();
+    let headers = "http_server_config:\n  headers:\n    X-Frame-Options: deny\n";
+    // Put in place whole, as it should be.
+    std::fs::write(directory.join("new"), format!("{headers}basic_auth_users:\n  ann: {hash}\n")).unwrap();
+    std::fs::rename(directory.join("new"), &file).unwrap();
+    file
+}
+
+fn ask_as(address: SocketAddr, path: &str, who: &str) -> (String, String) {
+    let who = STANDARD.encode(who);
+    let (status, headers, _) = exchange(address, &format!("GET {path} HTTP/1.1\r\nAuthorization: Basic {who}\r\n"));
+    (status, headers)
+}
+
+#[test]
+fn with_users_every_page_is_behind_the_password() {
+    let runtime = Background::start();
+    let directory = tempfile::tempdir().unwrap();
+    let file = web_configuration(directory.path(), "secret");
+    let address = serve_behind(&runtime, || fixture::source(fixture::snapshot()), Some(&file))[0];
+    for path in ["/", "/metrics", "/healthz", "/readyz", "/nowhere"] {
+        for method in ["GET", "HEAD", "POST"] {
+            let (status, headers, body) = exchange(address, &format!("{method} {path} HTTP/1.1\r\n"));
+            assert_eq!(status, "HTTP/1.1 401 Unauthorized", "{method} {path}");
+            assert!(
+                headers.contains("www-authenticate: basic") && headers.contains("x-frame-options: deny"),
+                "{headers}"
+            );
+            assert!(!body.contains("auditor"), "{body}");
+        }
+        assert_eq!(ask_as(address, path, "ann:wrong").0, "HTTP/1.1 401 Unauthorized", "{path}");
+        let (status, headers) = ask_as(address, path, "ann:secret");
+        assert_eq!(status == "HTTP/1.1 404 Not Found", path == "/nowhere", "{path}: {status}");
+        assert!(!status.contains("401") && headers.contains("x-frame-options: deny"), "{path}: {status} {headers}");
+    }
+}
+
+#[test]
+fn a_changed_web_configuration_is_in_force_at_once_and_a_broken_one_never() {
+    let runtime = Background::start();
+    let directory = tempfile::tempdir().unwrap();
+    let file = web_configuration(directory.path(), "old");
+    let address = serve_behind(&runtime, || fixture::source(fixture::snapshot()), Some(&file))[0];
+    let may = |password: &str| ask_as(address, "/healthz", &format!("ann:{password}")).0 == "HTTP/1.1 200 OK";
+    assert!(may("old") && !may("new"));
+    web_configuration(directory.path(), "new");
+    // Files are looked at once a second.
+    std::thread::sleep(Duration::from_millis(1100));
+    assert!(may("new") && !may("old"));
+    for broken in [
+        "basic_auth_users: {ann: secret}",
+        "no_such_key: 1",
+        "{{{",
+        "tls_server_config: {cert_file: /no, key_file: /no}",
+    ] {
+        std::fs::write(&file, broken).unwrap();
+        std::thread::sleep(Duration::from_millis(1100));
+        assert!(may("new") && !may("old"), "{broken}");
+    }
+    std::fs::remove_file(&file).unwrap();
+    std::thread::sleep(Duration::from_millis(1100));
+    assert!(may("new") && !may(""));
+    web_configuration(directory.path(), "newer");
+    std::thread::sleep(Duration::from_millis(1100));
+    assert!(may("newer") && !may("new"));
+}
+
+#[test]
+fn more_connections_than_there_is_room_for_push_out_the_idle_and_not_each_other() {
+    let runtime = Background::start();
+    let address = serve_snapshot(&runtime, fixture::snapshot())[0];
+    let idle: Vec<TcpStream> = (0..600).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let began = Instant::now();
+    assert_eq!(exchange(address, "GET /metrics HTTP/1.1\r\n").0, "HTTP/1.1 200 OK");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    // Those that came first were closed, long before their time was over.
+    let mut first = &idle[0];
+    first.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    let end = first.read(&mut [0; 1]);
+    assert!(matches!(end, Ok(0)) || end.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset));
 }

@@ -48,13 +48,17 @@ const OUTSIDE: [&str; 24] = [
 ];
 
 /// Crates that one room alone may name.
-const ROOMS: [(&str, &str); 9] = [
+const ROOMS: [(&str, &str); 13] = [
     ("aya", "kernel"),
     ("auditor_ebpf", "kernel"),
     ("btf_rs", "kernel"),
     ("bollard", "docker"),
     ("prometheus", "metrics"),
     ("axum", "http"),
+    ("rustls", "http"),
+    ("tokio_rustls", "http"),
+    ("bcrypt", "http"),
+    ("saphyr_parser", "http"),
     ("clap", "cli"),
     ("redb", "store"),
     ("rustix", "privilege"),

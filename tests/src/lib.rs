@@ -8,6 +8,7 @@ pub mod auditord;
 pub mod bpffs;
 pub mod bundle;
 pub mod cage;
+pub mod certificate;
 pub mod corpus;
 pub mod counting;
 pub mod ending;

@@ -21,12 +21,17 @@ pub struct Prometheus {
 impl Prometheus {
     /// Starts one that scrapes this address every second, as job `auditor`, with our alert rules.
     pub fn start(target: SocketAddr) -> Result<Self> {
+        Self::start_with(target, "")
+    }
+
+    /// The same with more settings of the job, as YAML that begins with a comma.
+    pub fn start_with(target: SocketAddr, more: &str) -> Result<Self> {
         let dir = tempfile::tempdir().context("making a directory for Prometheus")?.keep();
         let address = http::free_port()?;
         let config = dir.join("prometheus.yml");
         let text = format!(
             "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n\
-             scrape_configs: [{{job_name: auditor, static_configs: [{{targets: ['{target}']}}]}}]\n\
+             scrape_configs: [{{job_name: auditor, static_configs: [{{targets: ['{target}']}}]{more}}}]\n\
              rule_files: ['{rules}']\n",
             rules = crate::root().join("dashboards/rules/auditor.yml").display()
         );

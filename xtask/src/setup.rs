@@ -73,7 +73,12 @@ impl Group {
                 ("libxml2-dev", None),
                 ("g++", Some("c++")),
             ],
-            Self::Prometheus => &[("prometheus", Some("promtool"))],
+            Self::Prometheus => &[
+                ("prometheus", Some("promtool")),
+                // Certificates for the web server, and a client that shows its own.
+                ("openssl", Some("openssl")),
+                ("curl", Some("curl")),
+            ],
             Self::Faults => &[
                 // A wall clock that steps for one process.
                 ("faketime", None),

@@ -22,6 +22,9 @@ pub(super) struct Arguments {
     /// Serve metrics here; may be given more than once [default: 127.0.0.1:9779]
     #[arg(long = "web.listen-address", value_name = "ADDR")]
     listen_addresses: Vec<String>,
+    /// TLS and passwords for that, in the format of Prometheus exporters [default: neither]
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    web_config_file: Option<PathBuf>,
     /// Where cgroup2 is mounted [default: as /proc/self/mountinfo says]
     #[arg(long, value_name = "DIR")]
     cgroup_root: Option<PathBuf>,
@@ -49,7 +52,10 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> Result<Outcome, Erro
         detach_on_exit: arguments.detach_on_exit.then_some(true),
         max_containers: arguments.max_containers,
         socket: global.given_socket(),
-        web: WebSettings { listen_address: Some(arguments.listen_addresses).filter(|addresses| !addresses.is_empty()) },
+        web: WebSettings {
+            listen_address: Some(arguments.listen_addresses).filter(|addresses| !addresses.is_empty()),
+            config_file: arguments.web_config_file,
+        },
         ..Settings::default()
     };
     let file = arguments.config.as_deref().map(config::load).transpose()?.unwrap_or_default();

@@ -33,6 +33,7 @@ use crate::control::{self, ClientError, Request, Response};
 use crate::daemon::DaemonError;
 use crate::docker::DockerError;
 use crate::evidence::ArchiveError;
+use crate::http::SettingsError;
 use crate::kernel::PinsError;
 use crate::profile::merge::MergeError;
 use crate::profile::{ProfileError, RenderError};
@@ -193,6 +194,9 @@ pub enum Error {
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The web configuration is wrong.
+    #[error(transparent)]
+    Web(#[from] SettingsError),
     /// A file was not read.
     #[error(transparent)]
     Source(#[from] SourceError),

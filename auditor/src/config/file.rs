@@ -74,6 +74,7 @@ mod tests {
             socket_group = "root"
             [web]
             listen_address = ["127.0.0.1:9779"]
+            config_file = "/etc/auditor/web.yml"
             [metrics]
             per_syscall = false
             max_series = 1000

@@ -34,6 +34,9 @@ pub enum DaemonError {
     /// The web server.
     #[error("{0}")]
     Http(#[from] http::BindError),
+    /// The web configuration.
+    #[error("{0}")]
+    Web(#[from] http::SettingsError),
     /// The evidence store.
     #[error("{0}")]
     Store(#[from] StoreError),

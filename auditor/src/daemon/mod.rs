@@ -106,6 +106,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     }
     let pins = programs::pins(&config.bpffs)?;
     let group = config.socket_group.as_deref().map(group_id).transpose()?;
+    let gate = Arc::new(http::Gate::open(config.web_config_file.as_deref())?);
     let listeners = http::bind(&config.listen_addresses)?;
     let control = control::bind(&config.socket, group)?;
     let mut stop = Stop::new()?;
@@ -167,7 +168,8 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let source = source.with_library(keeping.library());
     let metrics = metrics::Options { per_syscall: config.per_syscall, max_syscall_series: config.max_series as usize };
     let mut tasks = JoinSet::new();
-    let web = http::serve(listeners, source.clone(), http::Options { metrics });
+    let web = http::serve_apart(listeners, source.clone(), http::Options { metrics, gate })
+        .map_err(|source| DaemonError::System { doing: "starting the web server's thread", source })?;
     tasks.spawn(web.map(|()| "web server"));
     tasks.spawn(control::serve(control, source).map(|()| "control socket"));
     let (change_sender, mut changes) = mpsc::channel(CHANGES_WAITING);

@@ -10,17 +10,15 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::rendering::{Renderer, body};
 use crate::control::Source;
 use crate::metrics;
 
 /// No request of ours has a body; one that is announced is not read beyond this.
 const MAX_BODY: usize = 16 << 10;
-/// Scrapes rendered at once. Prometheus pairs scrape in twos; a storm waits its turn.
-const MAX_RENDERING: usize = 2;
-/// Longest wait for such a turn.
+/// Longest wait for a text to be made: they are made one at a time.
 const PATIENCE: Duration = Duration::from_secs(5);
 const PLAIN: &str = "text/plain; charset=utf-8";
 
@@ -42,12 +40,11 @@ const LANDING: &str = "<!doctype html>
 #[derive(Clone)]
 struct Pages {
     source: Source,
-    metrics: metrics::Options,
-    turns: Arc<Semaphore>,
+    renderer: Arc<Renderer>,
 }
 
 /// All paths.
-pub(super) fn router(source: Source, metrics: metrics::Options) -> Router {
+pub(super) fn router(source: Source, renderer: Renderer) -> Router {
     Router::new()
         .route("/", get(async || ([(CONTENT_TYPE, "text/html; charset=utf-8")], LANDING)))
         .route("/metrics", get(scrape))
@@ -56,7 +53,7 @@ pub(super) fn router(source: Source, metrics: metrics::Options) -> Router {
         .fallback(async || text(StatusCode::NOT_FOUND, "not found; see /\n".to_owned()))
         .layer(from_fn(only_reads))
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(Pages { source, metrics, turns: Arc::new(Semaphore::new(MAX_RENDERING)) })
+        .with_state(Pages { source, renderer: Arc::new(renderer) })
 }
 
 fn text(status: StatusCode, body: String) -> Response {
@@ -83,26 +80,10 @@ async fn scrape(State(pages): State<Pages>) -> Response {
         Ok(snapshot) => snapshot,
         Err(error) => return text(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
     };
-    let Ok(Ok(turn)) = timeout(PATIENCE, Arc::clone(&pages.turns).acquire_owned()).await else {
-        return text(StatusCode::SERVICE_UNAVAILABLE, "too many scrapes at once\n".to_owned());
-    };
-    let options = pages.metrics.clone();
-    // Off the main thread: megabytes of text for a thousand containers must not delay the counting.
-    let rendered = tokio::task::spawn_blocking(move || {
-        let rendered = metrics::render(&snapshot, &options, began.elapsed());
-        drop(turn);
-        rendered
-    });
-    match rendered.await {
-        Ok(Ok(body)) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], body).into_response(),
-        Ok(Err(error)) => {
-            tracing::error!(%error, "rendering the metrics");
-            text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"))
-        }
-        Err(error) => {
-            tracing::error!(%error, "rendering the metrics");
-            text(StatusCode::INTERNAL_SERVER_ERROR, "rendering the metrics failed; see the log\n".to_owned())
-        }
+    match timeout(PATIENCE, pages.renderer.render(snapshot, began.elapsed())).await {
+        Ok(Ok(rendered)) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], body(rendered)).into_response(),
+        Ok(Err(error)) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+        Err(_) => text(StatusCode::SERVICE_UNAVAILABLE, "too many scrapes at once\n".to_owned()),
     }
 }
 

@@ -1,37 +1,54 @@
 //! Listening, and the limits that hold before a request is understood.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdTcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{Request, Response, StatusCode};
+use axum::response::IntoResponse as _;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::connections::{Connection, Connections, Sent};
+use super::gate::{Gate, Reading};
 use super::pages;
+use super::password::Verdict;
+use super::patience::Patient;
+use super::rendering::Renderer;
 use crate::control::Source;
 use crate::metrics;
 
-/// Connections at once, over all addresses; one more waits in the kernel's queue.
-const MAX_CONNECTIONS: usize = 256;
+/// Time for a TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for a request's head, the wait for the next request on a kept connection included.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time that a client may take nothing of its answer.
+const READER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest life of a connection: a client that reads one byte a minute holds nothing for longer.
 const CONNECTION_LIFE: Duration = Duration::from_secs(120);
 /// Largest request head; hyper's minimum is 8 KiB.
 const MAX_HEAD: usize = 16 << 10;
+/// Threads for what blocks: a text is made, a password checked, a configuration read.
+const BLOCKING_THREADS: usize = 4;
 
 /// What the web server is told.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone)]
 pub struct Options {
     /// How metrics are rendered.
     pub metrics: metrics::Options,
+    /// Who may connect, and how.
+    pub gate: Arc<Gate>,
 }
 
 /// Why an address could not be listened on.
@@ -44,38 +61,81 @@ pub struct BindError {
     pub source: io::Error,
 }
 
-/// Listens on every address, or on none. Must run within a tokio runtime.
+/// Listens on every address, or on none.
 ///
 /// # Errors
 /// When an address is taken, or not ours.
 pub fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, BindError> {
     let listen = |address: SocketAddr| {
-        let socket = StdTcpListener::bind(address)?;
+        let socket = TcpListener::bind(address)?;
         socket.set_nonblocking(true)?;
-        TcpListener::from_std(socket)
+        Ok(socket)
     };
     addresses.iter().map(|&address| listen(address).map_err(|source| BindError { address, source })).collect()
 }
 
+/// Serves on a thread of its own until the answer is dropped: handshakes, floods and slow clients take no time of
+/// whoever else runs on this one. The answer resolves when the thread has ended, which it does not by itself.
+///
+/// # Errors
+/// When there is no room for one more thread.
+pub fn serve_apart(
+    listeners: Vec<TcpListener>,
+    source: Source,
+    options: Options,
+) -> io::Result<impl Future<Output = ()> + Send + 'static> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().max_blocking_threads(BLOCKING_THREADS).enable_all().build()?;
+    let (mut stop, ended) = oneshot::channel::<()>();
+    std::thread::Builder::new().name("web".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                () = serve(listeners, source, options) => {}
+                () = stop.closed() => {}
+            }
+        });
+        // What still blocks keeps nobody from stopping.
+        runtime.shutdown_background();
+    })?;
+    Ok(async move { drop(ended.await) })
+}
+
 /// Answers requests until dropped.
 pub async fn serve(listeners: Vec<TcpListener>, source: Source, options: Options) {
-    let router = pages::router(source, options.metrics);
-    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let accepting = listeners.into_iter().map(|listener| accept(listener, router.clone(), Arc::clone(&connections)));
+    let connections = Connections::default();
+    let router = pages::router(source, Renderer::new(options.metrics, connections.clone()));
+    let server = Server { router, connections, gate: options.gate };
+    let accepting = listeners.into_iter().map(|listener| accept(listener, server.clone()));
     futures_util::future::join_all(accepting).await;
 }
 
-async fn accept(listener: TcpListener, router: Router, connections: Arc<Semaphore>) {
-    while let Ok(permit) = Arc::clone(&connections).acquire_owned().await {
+#[derive(Clone)]
+struct Server {
+    router: Router,
+    connections: Connections,
+    gate: Arc<Gate>,
+}
+
+async fn accept(listener: TcpListener, server: Server) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "listening for web clients"),
+    };
+    loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
-                let router = router.clone();
-                tokio::spawn(async move {
-                    if let Ok(Err(error)) = timeout(CONNECTION_LIFE, connection(stream, router)).await {
-                        tracing::debug!(%error, "a web client went away");
+            Ok((stream, from)) => {
+                // Where all others are being answered, this one is closed.
+                let Some(connection) = server.connections.enter() else { continue };
+                let (id, own) = (connection.id(), server.clone());
+                let task = tokio::spawn(async move {
+                    let served = own.serve(stream, from.ip(), Arc::new(connection));
+                    match timeout(CONNECTION_LIFE, served).await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(error)) => tracing::debug!(%error, "a web client went away"),
+                        Err(_) => tracing::debug!("a web client took too long"),
                     }
-                    drop(permit);
                 });
+                server.connections.served_by(id, task.abort_handle());
             }
             Err(error) => {
                 // Out of file descriptors: accepting again at once would spin.
@@ -86,11 +146,72 @@ async fn accept(listener: TcpListener, router: Router, connections: Arc<Semaphor
     }
 }
 
-async fn connection(stream: TcpStream, router: Router) -> hyper::Result<()> {
-    http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
-        .await
+impl Server {
+    async fn serve(self, stream: TcpStream, from: IpAddr, connection: Arc<Connection>) -> io::Result<()> {
+        let stream = Patient::new(stream, READER_TIMEOUT);
+        let reading = self.gate.current().await;
+        match &reading.tls {
+            Some(acceptor) => {
+                let stream = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await??;
+                self.converse(stream, from, connection).await
+            }
+            None => self.converse(stream, from, connection).await,
+        }
+    }
+
+    async fn converse<S>(self, stream: S, from: IpAddr, connection: Arc<Connection>) -> io::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let service = service_fn(|request: Request<Incoming>| {
+            let (server, connection) = (self.clone(), Arc::clone(&connection));
+            async move { Ok::<_, std::convert::Infallible>(server.answer(request, from, &connection).await) }
+        });
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(MAX_HEAD)
+            .serve_connection(TokioIo::new(stream), service)
+            .await
+            .map_err(io::Error::other)
+    }
+
+    async fn answer(&self, request: Request<Incoming>, from: IpAddr, connection: &Arc<Connection>) -> Response<Sent> {
+        connection.answers();
+        // Asked anew for each request: a connection that is kept does not outlive a password.
+        let reading = self.gate.current().await;
+        let mut response = match self.refusal(&reading, &request, from).await {
+            Some(refusal) => refusal,
+            None => match TowerToHyperService::new(self.router.clone()).call(request).await {
+                Ok(response) => response,
+                Err(impossible) => match impossible {},
+            },
+        };
+        for (name, value) in &reading.headers {
+            response.headers_mut().insert(name.clone(), value.clone());
+        }
+        response.map(|body| connection.sends(body))
+    }
+
+    /// Every page is behind the password, as with other exporters.
+    async fn refusal(
+        &self,
+        reading: &Reading,
+        request: &Request<Incoming>,
+        from: IpAddr,
+    ) -> Option<axum::response::Response> {
+        if reading.users.is_empty() {
+            return None;
+        }
+        match self.gate.doorkeeper.admit(&reading.users, from, request.headers().get(AUTHORIZATION)).await {
+            Verdict::In => None,
+            Verdict::Refused => {
+                Some((StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Basic")], "Unauthorized\n").into_response())
+            }
+            Verdict::Busy => {
+                let words = "too many passwords wait to be checked\n";
+                Some((StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], words).into_response())
+            }
+        }
+    }
 }
