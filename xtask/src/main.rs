@@ -74,8 +74,11 @@ enum Task {
     },
     /// Run the tests that make things go wrong, and write the table of faults (as root; installs what is missing).
     Faults,
-    /// Boot Debian machines with other kernels in qemu, and test the kernel half and the daemon in them (as root).
+    /// Boot Debian machines with other kernels in qemu, and test the kernel half and the package in them (as root).
     Vm {
+        /// Only this part; repeatable, all of them when none is named.
+        #[arg(long, value_enum, value_name = "PART")]
+        only: Vec<vm::Part>,
         /// Series of Debian's kernels, for example 6.1; all that are known when none is named.
         kernels: Vec<String>,
     },
@@ -103,6 +106,6 @@ fn run(task: Task) -> Result<()> {
         Task::Floor { check } => floor::run(check),
         Task::Test { full } => test::run(full),
         Task::Faults => faults::run(),
-        Task::Vm { kernels } => vm::run(&kernels),
+        Task::Vm { kernels, only } => vm::run(&kernels, &only),
     }
 }

@@ -8,6 +8,8 @@ mirror=$(sources | sed -nE 's,^(URIs:|deb)( \[[^]]*\])? +([^ ]+/debian)/?( .*|)$
 : "${mirror:?no mirror of Debian in the sources of apt}"
 . /etc/os-release
 packages=systemd,systemd-sysv,dbus,udev,kmod,docker.io,apparmor,busybox-static,initramfs-tools,iptables,jq,libpcap0.8
+# What the checks of the package ask: which eBPF programs there are, and what metrics say.
+packages=$packages,bpftool,curl,procps
 debootstrap --variant=minbase --include="$packages" "$VERSION_CODENAME" "$tree" "$mirror"
 
 # Kernels may come from another archive than the release's first one.
@@ -35,12 +37,12 @@ cat >"$tree/etc/systemd/system/rig.service" <<'UNIT'
 [Unit]
 Description=What the rig wants run
 After=docker.service
-SuccessAction=poweroff-force
-FailureAction=poweroff-force
 
 [Service]
 Type=oneshot
+# However it ends, the machine goes off, but for a boot that it asked for itself.
 ExecStart=/bin/sh -c 'mkdir -p /rig && mount /dev/vdb /rig && exec /bin/sh /rig/run.sh >/dev/ttyS1 2>&1'
+ExecStopPost=/bin/sh -c '[ -e /run/rig.again ] || exec systemctl --no-block --force poweroff'
 
 [Install]
 WantedBy=multi-user.target

@@ -1,5 +1,5 @@
 # A service of the machine's systemd: a start of it is counted, and it is started again under the filter that is suggested.
-say() { echo "vm: unit: $*"; }
+. /rig/lib.sh
 units=/run/systemd/system
 mkdir -p "$units/audited.service.d"
 # Much to set up, and a program that itself calls little: not even write.
