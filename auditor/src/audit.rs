@@ -7,7 +7,7 @@
 mod cover;
 
 pub use self::cover::uncovered;
-use crate::counters::{Counters, Tally};
+use crate::counters::{Counters, Tally, total};
 use crate::profile::{Action, Decision, Policy, Verdict};
 use crate::report::view::{SyscallView, VerdictKind};
 use crate::syscall::{Abi, SyscallNr, all, display_name};
@@ -69,7 +69,8 @@ fn view(abi: Abi, nr: SyscallNr, tally: &Tally, policy: Option<&Policy>) -> Sysc
 /// Denied calls of a container, all ABIs.
 #[must_use]
 pub fn denial_count(counters: &Counters, policy: Option<&Policy>) -> u64 {
-    counters.tallies.iter().map(|(&(abi, nr), tally)| denied(tally, policy.map(|policy| policy.verdict(abi, nr)))).sum()
+    let of = |abi, nr, tally| denied(tally, policy.map(|policy| policy.verdict(abi, nr)));
+    total(counters.tallies.iter().map(|(&(abi, nr), tally)| of(abi, nr, tally)))
 }
 
 /// Calls that a supervisor may have answered count as denials where the profile refuses the call, always or for some
@@ -80,7 +81,7 @@ fn denied(tally: &Tally, verdict: Option<Verdict>) -> u64 {
         Some(Verdict::Conditional(decision)) if decision.action.denies() => tally.denials.supervised,
         _ => 0,
     };
-    tally.denials.certain() + supervised
+    tally.denials.certain().saturating_add(supervised)
 }
 
 struct Shown {

@@ -51,6 +51,18 @@ pub struct Denials {
     pub logged: u64,
 }
 
+/// The sum of counts. No counter comes near the end of 64 bits, and what another host has exported may say that thousands
+/// of them did: beyond it a sum stays at the largest number.
+#[must_use]
+pub fn total(counts: impl IntoIterator<Item = u64>) -> u64 {
+    counts.into_iter().fold(0, u64::saturating_add)
+}
+
+/// Adds a count to a sum, as [`total`] does.
+pub(crate) const fn add(sum: &mut u64, count: u64) {
+    *sum = sum.saturating_add(count);
+}
+
 impl Tally {
     /// The same calls as two knew them: counters only grow, so the larger number is the later one.
     #[must_use]
@@ -80,7 +92,7 @@ impl Denials {
     /// Refusals that are certain without looking at the profile.
     #[must_use]
     pub const fn certain(&self) -> u64 {
-        self.errno + self.signalled + self.thread_killed
+        self.errno.saturating_add(self.signalled).saturating_add(self.thread_killed)
     }
 }
 
@@ -89,17 +101,17 @@ impl Counters {
     pub fn merge(&mut self, other: &Self) {
         for (key, tally) in &other.tallies {
             let mine = self.tallies.entry(*key).or_default();
-            mine.calls += tally.calls;
-            mine.runtime_calls += tally.runtime_calls;
-            mine.unfiltered_calls += tally.unfiltered_calls;
-            mine.errors += tally.errors;
-            mine.unfiltered_errors += tally.unfiltered_errors;
-            mine.denials.errno += tally.denials.errno;
+            add(&mut mine.calls, tally.calls);
+            add(&mut mine.runtime_calls, tally.runtime_calls);
+            add(&mut mine.unfiltered_calls, tally.unfiltered_calls);
+            add(&mut mine.errors, tally.errors);
+            add(&mut mine.unfiltered_errors, tally.unfiltered_errors);
+            add(&mut mine.denials.errno, tally.denials.errno);
             mine.denials.last_errno = tally.denials.last_errno.or(mine.denials.last_errno);
-            mine.denials.signalled += tally.denials.signalled;
-            mine.denials.thread_killed += tally.denials.thread_killed;
-            mine.denials.supervised += tally.denials.supervised;
-            mine.denials.logged += tally.denials.logged;
+            add(&mut mine.denials.signalled, tally.denials.signalled);
+            add(&mut mine.denials.thread_killed, tally.denials.thread_killed);
+            add(&mut mine.denials.supervised, tally.denials.supervised);
+            add(&mut mine.denials.logged, tally.denials.logged);
         }
     }
 }

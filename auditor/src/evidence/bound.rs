@@ -149,7 +149,8 @@ fn items(start: &Start) -> impl Iterator<Item = Item<'_>> {
 fn manners(start: &Start, (abi, nr): Call, seen: &Seen) -> Vec<Manner> {
     let tally = &seen.tally;
     let used = audit::is_used(tally, start.confined);
-    let made = if start.confined == Some(false) { tally.calls + tally.unfiltered_calls } else { tally.calls };
+    let made =
+        if start.confined == Some(false) { tally.calls.saturating_add(tally.unfiltered_calls) } else { tally.calls };
     let noted_calls = || {
         let values = start.arguments.calls.get(&(abi, nr));
         values.map_or(0, |values| values.seen.values().fold(values.overflowed, |sum, count| sum.saturating_add(*count)))

@@ -21,7 +21,7 @@ pub use self::argument::{Arguments, ByFilter, Values};
 pub use self::bound::keep;
 pub use self::command::{Command, TEXT_LIMIT, capped, short_line};
 pub use self::wire::MalformedEvidence;
-use crate::counters::{Counters, Tally};
+use crate::counters::{Counters, Tally, total};
 use crate::profile::Runtime;
 use crate::syscall::{Abi, SyscallNr};
 
@@ -195,7 +195,7 @@ impl Evidence {
     pub fn window(&self) -> Window {
         let starts: Vec<&Start> = self.counted().collect();
         let from_first_call = starts.iter().filter(|start| start.from_first_call).count();
-        let lost = starts.iter().map(|start| start.lost).sum();
+        let lost = total(starts.iter().map(|start| start.lost));
         let mut first: BTreeMap<(Abi, SyscallNr), Timestamp> = BTreeMap::new();
         // What was refused, and what a runtime sets up without a filter, is nothing that a start makes.
         let used = starts.iter().flat_map(|start| start.calls.iter().map(move |(key, seen)| (start, key, seen)));
@@ -206,13 +206,13 @@ impl Evidence {
         let last_new = first.into_values().max();
         let since = |from: Timestamp| {
             let after = |start: &&Start| u64::try_from(start.until.duration_since(from).as_secs()).unwrap_or(0);
-            starts.iter().map(|start| start.seconds.min(after(start))).sum()
+            total(starts.iter().map(|start| start.seconds.min(after(start))))
         };
         Window {
             since: starts.iter().map(|start| start.began).min(),
             until: starts.iter().map(|start| start.until).max(),
             starts: u32::try_from(from_first_call).unwrap_or(u32::MAX),
-            seconds: starts.iter().map(|start| start.seconds).sum(),
+            seconds: total(starts.iter().map(|start| start.seconds)),
             complete: !starts.is_empty() && from_first_call == starts.len() && lost == 0,
             lost,
             last_new,

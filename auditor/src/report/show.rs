@@ -6,6 +6,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use crate::counters;
 use crate::report::escape::printable;
 use crate::report::ps::{text, time};
 use crate::report::table::{Align, Paint, Style, Table, wrapped};
@@ -19,7 +20,7 @@ pub fn table(view: &ContainerView, style: &Style, all: bool) -> String {
     let folds = Folds { confined: is_confined(view), all };
     let mut shown: Vec<&SyscallView> = rows.iter().filter(|row| folds.keeps(row)).collect();
     shown.sort_by_key(|row| {
-        let calls = row.calls + if folds.shows_unfiltered() { row.unfiltered_calls } else { 0 };
+        let calls = row.calls.saturating_add(if folds.shows_unfiltered() { row.unfiltered_calls } else { 0 });
         (Reverse(row.denied), Reverse(calls), row.abi, &row.name)
     });
     let mut out = header(view, rows, style);
@@ -186,9 +187,9 @@ fn table_of(rows: &[&SyscallView], style: &Style, folds: &Folds) -> String {
     let mut total = [0; 4];
     for row in rows {
         // Errors belong to the calls that are shown.
-        let errors = row.errors + if folds.shows_unfiltered() { row.unfiltered_errors } else { 0 };
+        let errors = row.errors.saturating_add(if folds.shows_unfiltered() { row.unfiltered_errors } else { 0 });
         let counts = [row.calls, row.unfiltered_calls, errors, row.denied];
-        total.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        total.iter_mut().zip(counts).for_each(|(sum, count)| counters::add(sum, count));
         let (paint, verdict) = verdict(row);
         add(paint, counts, row.abi.as_str(), &row.name, verdict);
     }

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use crate::counters::total;
 use crate::report::table::{Align, Paint, Style, Table};
 use crate::report::view::SyscallView;
 use crate::syscall::Abi;
@@ -24,12 +25,12 @@ pub fn table(rows: &[SyscallView], style: &Style) -> String {
     columns.extend(refused.then_some(("DENIED", Align::Right)));
     columns.extend(foreign.then_some(("ABI", Align::Left)));
     columns.push(("SYSCALL", Align::Left));
-    let total: u64 = rows.iter().map(calls).sum();
+    let all_calls = total(rows.iter().map(calls));
     let mut table = Table::new(&columns);
     let mut add = |paint: Paint, [calls, errors, denied]: [u64; 3], abi: &str, name: &str| {
         // As in `strace -c`, no error is no text.
         let errors = if errors == 0 { String::new() } else { errors.to_string() };
-        let mut cells = vec![percent(calls, total), calls.to_string(), errors];
+        let mut cells = vec![percent(calls, all_calls), calls.to_string(), errors];
         cells.extend(refused.then(|| denied.to_string()));
         cells.extend(foreign.then(|| abi.to_owned()));
         cells.push(style.name(name));
@@ -39,18 +40,18 @@ pub fn table(rows: &[SyscallView], style: &Style) -> String {
         let paint = if row.denied > 0 { Paint::Red } else { Paint::Plain };
         add(paint, [calls(row), errors(row), row.denied], row.abi.as_str(), &row.name);
     }
-    let sums = [total, rows.iter().map(errors).sum(), rows.iter().map(|row| row.denied).sum()];
+    let sums = [all_calls, total(rows.iter().map(errors)), total(rows.iter().map(|row| row.denied))];
     add(Paint::Bold, sums, "", "total");
     table.render(style)
 }
 
 /// With a filter or without one: a program that puts itself under one makes both.
 const fn calls(row: &SyscallView) -> u64 {
-    row.calls + row.unfiltered_calls
+    row.calls.saturating_add(row.unfiltered_calls)
 }
 
 const fn errors(row: &SyscallView) -> u64 {
-    row.errors + row.unfiltered_errors
+    row.errors.saturating_add(row.unfiltered_errors)
 }
 
 /// Two digits behind the point, rounded.

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use super::SuggestError;
 use crate::audit;
-use crate::counters::Counters;
+use crate::counters::{Counters, total};
 use crate::filter::{Comparison, Diagrams, Outcome, Test};
 use crate::profile::{
     Action, ArgCondition, Decision, Entry, HostArch, Operator, Policy, Profile, Rule, Runtime, Undetermined, Verdict,
@@ -166,8 +166,8 @@ impl Start<'_> {
         let name = &allowance.name;
         let abis: Vec<&str> = calls.iter().map(|(abi, _)| abi.as_str()).collect();
         let tally = |call: &(Abi, SyscallNr)| self.counters.tallies.get(call).copied().unwrap_or_default();
-        let refused: u64 =
-            calls.iter().map(|call| tally(call).denials.certain() + tally(call).denials.supervised).sum();
+        let refused =
+            total(calls.iter().flat_map(|call| [tally(call).denials.certain(), tally(call).denials.supervised]));
         let verdicts = || calls.iter().map(|(abi, nr)| self.policy.verdict(*abi, *nr));
         let is_denied = verdicts().any(|verdict| matches!(verdict, Verdict::Denied(_)));
         let is_conditional = verdicts().any(|verdict| matches!(verdict, Verdict::Conditional(_)));

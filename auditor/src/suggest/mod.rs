@@ -313,7 +313,7 @@ fn merged(
 
 /// How often each call reached the kernel on the container's own account.
 fn made(counters: &Counters, confined: bool) -> BTreeMap<(Abi, SyscallNr), u64> {
-    let calls = |tally: &Tally| tally.calls + if confined { 0 } else { tally.unfiltered_calls };
+    let calls = |tally: &Tally| tally.calls.saturating_add(if confined { 0 } else { tally.unfiltered_calls });
     counters.tallies.iter().map(|(call, tally)| (*call, calls(tally))).filter(|(_, calls)| *calls > 0).collect()
 }
 

@@ -42,7 +42,7 @@ impl Seen {
         let confined = Some(confined);
         for (&(abi, nr), tally) in &counters.tallies {
             let used = audit::is_used(tally, confined);
-            if used || tally.denials.certain() + tally.denials.supervised > 0 {
+            if used || tally.denials.certain() > 0 || tally.denials.supervised > 0 {
                 seen.abis.insert(abi);
             }
             if used {

@@ -345,3 +345,28 @@ proptest! {
         prop_assert_eq!(again, evidence(&starts));
     }
 }
+
+#[test]
+fn sums_beyond_all_measure_stay_at_the_largest_number() {
+    // What an archive may say of each start, and more starts than 64 bits have room for.
+    const MOST: u64 = 1 << 53;
+    let denials = Denials { errno: MOST, signalled: MOST, thread_killed: MOST, supervised: MOST, ..Denials::default() };
+    let tally = Tally { calls: MOST, unfiltered_calls: MOST, errors: MOST, denials, ..Tally::default() };
+    let execve = (Abi::X86_64, SyscallNr(59));
+    let counters = Counters { tallies: BTreeMap::from([(execve, tally), ((Abi::X86_64, SyscallNr(1)), tally)]) };
+    let values = Values { seen: BTreeMap::from([([1, 2], MOST)]), overflowed: MOST };
+    let arguments = Arguments { calls: BTreeMap::from([(execve, values)]) };
+    let one = Start { lost: MOST, seconds: MOST, confined: Some(false), arguments, ..start(0, &counters) };
+    let starts: Vec<Start> = (0..2_100).map(|number| Start { id: format!("{number:032x}"), ..one.clone() }).collect();
+    let evidence = evidence(&starts);
+    let window = evidence.window();
+    assert_eq!((window.lost, window.seconds), (u64::MAX, u64::MAX));
+    let total = evidence.counters();
+    assert_eq!(total.tallies[&execve].calls, u64::MAX);
+    assert_eq!(evidence.arguments().calls[&execve].overflowed, u64::MAX);
+    let rows = auditor::audit::syscall_views(&total, None, Some(false));
+    assert!(auditor::report::summary::table(&rows, &Style::default()).contains(&u64::MAX.to_string()));
+    assert_eq!(auditor::audit::denial_count(&total, None), u64::MAX);
+    assert!(!workloads_table(&[WorkloadView::of(&evidence, 0)], &Style::default()).is_empty());
+    let _ = Certainty::of(&evidence, RuntimeFloor::of(Runtime::Runc), Abi::NATIVE);
+}

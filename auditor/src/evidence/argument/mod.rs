@@ -4,6 +4,7 @@ pub mod table;
 
 use std::collections::BTreeMap;
 
+use crate::counters::add;
 use crate::syscall::{Abi, SyscallNr};
 
 /// The distinct arguments that were seen, for the calls of which they are noted.
@@ -57,9 +58,9 @@ impl Arguments {
         for (key, values) in &other.calls {
             let mine = self.calls.entry(*key).or_default();
             for (value, count) in &values.seen {
-                *mine.seen.entry(*value).or_default() += count;
+                add(mine.seen.entry(*value).or_default(), *count);
             }
-            mine.overflowed += values.overflowed;
+            add(&mut mine.overflowed, values.overflowed);
         }
     }
 
