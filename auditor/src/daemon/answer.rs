@@ -13,7 +13,7 @@ use crate::control::{Failure, FailureKind};
 use crate::kernel::{Kernel, Losses};
 use crate::report::filter::{FilterAnswer, HeldFilter, HeldStack, HeldTask};
 use crate::report::reason;
-use crate::report::snapshot::{Build, CgroupMode, Health, ProgramHealth, Snapshot};
+use crate::report::snapshot::{Build, CgroupMode, Health, MapHealth, ProgramHealth, Snapshot};
 use crate::report::view::ProfileKind;
 use crate::suggest::Material;
 use crate::syscall::Abi;
@@ -68,6 +68,11 @@ fn health(ledger: &Ledger, kernel: &Kernel, refusals: &Refusals, hierarchy: Hier
         untracked_cgroups: losses.untracked_cgroup,
         lost_events: lost_events(losses, ledger, refusals),
         programs,
+        maps: ledger
+            .map_use()
+            .iter()
+            .map(|map| MapHealth { name: map.name.to_owned(), entries: map.entries, capacity: map.capacity })
+            .collect(),
         not_ready,
         store_error: None,
     }

@@ -19,7 +19,7 @@ use crate::container::{CgroupId, ContainerId};
 use crate::docker::{Change, Container, Engine};
 use crate::effective::Effective;
 use crate::evidence::Start;
-use crate::kernel::{Kernel, KernelError, Losses, SlotNr, SlotOwner, SlotState};
+use crate::kernel::{Kernel, KernelError, Losses, MapUse, SlotNr, SlotOwner, SlotState};
 use crate::procfs;
 use crate::profile::Runtime;
 
@@ -57,6 +57,8 @@ pub struct Ledger {
     taken_over_ns: Option<u64>,
     /// Slots that anybody has, as last read.
     slots_used: usize,
+    /// How full the kernel's maps were when arguments were read last.
+    map_use: Vec<MapUse>,
     /// How often the counters were read since the arguments were.
     arguments_age: u32,
     /// Containers of cgroups that were there before the daemon: the kernel half does not know their names.
@@ -101,6 +103,11 @@ impl Ledger {
     /// The container that this cgroup is or was.
     pub fn container_of(&self, cgroup: CgroupId) -> Option<ContainerId> {
         self.cgroups.get(&cgroup).copied()
+    }
+
+    /// How full the kernel's maps are, as of some seconds ago.
+    pub fn map_use(&self) -> &[MapUse] {
+        &self.map_use
     }
 
     /// Slots in use.
@@ -230,6 +237,9 @@ impl Ledger {
             self.past_cgroups.pop_front().map(|cgroup| self.cgroups.remove(&cgroup));
         }
         self.release(kernel)?;
+        if self.has_latest_arguments() {
+            self.map_use = kernel.map_use()?;
+        }
         Ok(new)
     }
 

@@ -80,6 +80,7 @@ fn family(definition: &Definition, samples: BTreeMap<Vec<String>, f64>) -> Metri
 pub(super) fn families(snapshot: &Snapshot, options: &Options, gathering: Duration) -> Vec<MetricFamily> {
     let mut sheet = Sheet::default();
     health(&mut sheet, &snapshot.health);
+    maps(&mut sheet, &snapshot.health);
     for container in &snapshot.containers {
         info(&mut sheet, container);
     }
@@ -111,6 +112,13 @@ fn health(sheet: &mut Sheet, health: &Health) {
         if let Some(seconds) = program.run_seconds {
             sheet.set(def::PROGRAM_RUN_SECONDS, labels(), seconds);
         }
+    }
+}
+
+fn maps(sheet: &mut Sheet, health: &Health) {
+    for map in &health.maps {
+        sheet.set(def::MAP_ENTRIES, vec![map.name.clone()], count(map.entries));
+        sheet.set(def::MAP_CAPACITY, vec![map.name.clone()], count(map.capacity));
     }
 }
 

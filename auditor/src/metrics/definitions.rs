@@ -36,6 +36,7 @@ impl Kind {
 const CONTAINER: &[&str] = &["name", "image"];
 const SYSCALL: &[&str] = &["name", "image", "abi", "syscall"];
 const PROGRAM: &[&str] = &["program"];
+const MAP: &[&str] = &["map"];
 
 macro_rules! definitions {
     ($($constant:ident = $kind:ident $name:literal $labels:expr, $help:literal;)*) => {
@@ -91,6 +92,10 @@ definitions! {
         "Runs of the kernel program; only while kernel.bpf_stats_enabled is set.";
     PROGRAM_RUN_SECONDS = Counter "auditor_program_run_seconds_total" PROGRAM,
         "Time spent in the kernel program; only while kernel.bpf_stats_enabled is set.";
+    MAP_ENTRIES = Gauge "auditor_map_entries" MAP,
+        "Entries of a kernel map: cgroups that are counted, and rare calls, refused calls and arguments that were noted. Some seconds old.";
+    MAP_CAPACITY = Gauge "auditor_map_capacity" MAP,
+        "Entries that the kernel map has room for.";
     SERIES_DROPPED = Gauge "auditor_series_dropped" &[],
         "Per-syscall series that this scrape folded into syscall=\"other\", for the series budget or because they are switched off.";
     SCRAPE_DURATION = Gauge "auditor_scrape_duration_seconds" &[],

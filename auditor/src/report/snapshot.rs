@@ -36,6 +36,9 @@ pub struct Health {
     pub lost_events: BTreeMap<String, u64>,
     /// The kernel programs.
     pub programs: Vec<ProgramHealth>,
+    /// The kernel maps whose entries come and go, as of some seconds ago.
+    #[serde(default)]
+    pub maps: Vec<MapHealth>,
     /// What keeps the daemon from being ready, one sentence each. Empty: it is ready.
     pub not_ready: Vec<String>,
     /// Why evidence cannot be written to the store now.
@@ -97,4 +100,15 @@ pub struct ProgramHealth {
     pub runs: Option<u64>,
     /// Seconds it ran in all; `None` as above.
     pub run_seconds: Option<f64>,
+}
+
+/// One kernel map.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MapHealth {
+    /// Its name, as `bpftool map` shows it.
+    pub name: String,
+    /// Entries that it has.
+    pub entries: u64,
+    /// Entries that it has room for.
+    pub capacity: u64,
 }
