@@ -173,9 +173,8 @@ pub fn read(directory: &Path) -> Result<Bundle, BundleError> {
         Ok(bytes) => bytes,
     };
     let bundle = parse(&bytes).map_err(|source| BundleError::NotOci { path, source })?;
-    let options = read_bounded(&directory.join(OPTIONS)).ok();
-    let options = options.and_then(|bytes| serde_json::from_slice::<Options>(&bytes).ok()).unwrap_or_default();
-    Ok(Bundle { runtime: options.binary_name.filter(|name| !name.is_empty()), ..bundle })
+    let runtime = read_bounded(&directory.join(OPTIONS)).ok().and_then(|bytes| parse_options(&bytes));
+    Ok(Bundle { runtime, ..bundle })
 }
 
 /// A file's bytes; of one that is too long one more than the limit.
@@ -206,7 +205,7 @@ fn bundle_of_shim(process: u32, id: ContainerId) -> Option<PathBuf> {
 
 /// Where the bundle of a container is by its shim's command line: `containerd-shim-runc-v2 -namespace moby -id ID
 /// -address SOCKET`. The host's containerd has socket and bundles in one directory, dockerd's own one apart.
-fn places_of_shim(words: &[String], name: &str) -> Vec<PathBuf> {
+pub(crate) fn places_of_shim(words: &[String], name: &str) -> Vec<PathBuf> {
     let value = |option: &str| {
         let at = words.iter().position(|word| word.trim_start_matches('-') == option && word.starts_with('-'))?;
         words.get(at + 1)
@@ -260,7 +259,13 @@ struct Linux<'a> {
     cgroups_path: Option<String>,
 }
 
-fn parse(bytes: &[u8]) -> Result<Bundle, serde_json::Error> {
+/// The runtime's program in the shim's options.
+pub(crate) fn parse_options(bytes: &[u8]) -> Option<String> {
+    let options = serde_json::from_slice::<Options>(bytes).ok()?;
+    options.binary_name.filter(|name| !name.is_empty())
+}
+
+pub(crate) fn parse(bytes: &[u8]) -> Result<Bundle, serde_json::Error> {
     let Spec { process, linux, .. } = serde_json::from_slice::<Spec<'_>>(bytes)?;
     let process = process.unwrap_or_default();
     let linux = linux.unwrap_or_default();

@@ -240,14 +240,14 @@ fn gone(error: &io::Error) -> bool {
 
 /// The cgroup lines of a mountinfo file.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Mounts {
-    unified: Vec<PathBuf>,
-    legacy: bool,
+pub(crate) struct Mounts {
+    pub(crate) unified: Vec<PathBuf>,
+    pub(crate) legacy: bool,
 }
 
 impl Mounts {
     /// See proc_pid_mountinfo(5): the mount point is the fifth field, the type the first after the lone dash.
-    fn parse(text: &[u8]) -> Self {
+    pub(crate) fn parse(text: &[u8]) -> Self {
         let mut mounts = Self::default();
         for line in text.split(|byte| *byte == b'\n') {
             let mut fields = line.split(|byte| *byte == b' ');

@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub use self::file::load;
+pub(crate) use self::file::parse;
 use crate::docker::Host;
 
 /// What the file or the command line says. `None`: nothing.

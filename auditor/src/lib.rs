@@ -18,6 +18,8 @@ pub mod evidence;
 pub mod filter;
 #[cfg(test)]
 mod golden;
+#[doc(hidden)]
+pub mod hostile;
 pub mod http;
 pub mod kernel;
 pub mod metrics;

@@ -125,7 +125,7 @@ pub fn own_capabilities() -> Result<Capabilities, ProcError> {
     parse_capabilities(&text).ok_or(ProcError::NoLine { path, line: "CapEff:", hint: "is /proc a proc filesystem" })
 }
 
-fn parse_capabilities(status: &str) -> Option<Capabilities> {
+pub(crate) fn parse_capabilities(status: &str) -> Option<Capabilities> {
     let bits = u64::from_str_radix(field(status, "CapEff:")?, 16).ok()?;
     let has = |number: u32| bits >> number & 1 == 1;
     Some(Capabilities { bpf: has(39), perfmon: has(38), sys_admin: has(21) })
@@ -138,11 +138,11 @@ fn parse_capabilities(status: &str) -> Option<Capabilities> {
 pub fn parent_of(pid: u32) -> Result<u32, ProcError> {
     let path = file_of(pid, "status");
     let text = read(&path, pid)?;
-    field(&text, "PPid:").and_then(|value| value.parse().ok()).ok_or(ProcError::NoLine {
-        path,
-        line: "PPid:",
-        hint: "is /proc a proc filesystem",
-    })
+    parse_parent(&text).ok_or(ProcError::NoLine { path, line: "PPid:", hint: "is /proc a proc filesystem" })
+}
+
+pub(crate) fn parse_parent(status: &str) -> Option<u32> {
+    field(status, "PPid:")?.parse().ok()
 }
 
 /// Reads a process's command line, word by word. It is what the process wants it to be.
@@ -213,11 +213,11 @@ fn read(path: &Path, pid: u32) -> Result<String, ProcError> {
     }
 }
 
-fn parse_cgroup(text: &str) -> Option<&str> {
+pub(crate) fn parse_cgroup(text: &str) -> Option<&str> {
     text.lines().find_map(|line| line.strip_prefix("0::")).map(|path| path.strip_suffix(" (deleted)").unwrap_or(path))
 }
 
-fn parse_seccomp(text: &str) -> Option<SeccompStatus> {
+pub(crate) fn parse_seccomp(text: &str) -> Option<SeccompStatus> {
     let mode = match field(text, "Seccomp:")? {
         "0" => SeccompMode::Disabled,
         "1" => SeccompMode::Strict,

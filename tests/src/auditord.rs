@@ -111,7 +111,7 @@ impl Auditor {
     pub fn launch_as(user: u32, wrapper: &[&str], docker_host: &str, flags: &[&str]) -> Result<Self> {
         let dir = tempfile::tempdir().context("making a directory for the daemon")?.keep();
         chown(&dir, Some(user), Some(user)).with_context(|| format!("giving {} away", dir.display()))?;
-        Self::launch_in(dir, wrapper, docker_host, flags)
+        Self::launch_in(dir, None, wrapper, docker_host, flags)
     }
 
     fn ready(self) -> Result<Self> {
@@ -126,10 +126,16 @@ impl Auditor {
 
     fn launch_behind(other: Option<&Path>, wrapper: &[&str], docker_host: &str, flags: &[&str]) -> Result<Self> {
         let dir = tempfile::tempdir().context("making a directory for the daemon")?.keep();
-        Self::launch_in(dir, wrapper, docker_host, flags)
+        Self::launch_in(dir, other, wrapper, docker_host, flags)
     }
 
-    fn launch_in(dir: PathBuf, wrapper: &[&str], docker_host: &str, flags: &[&str]) -> Result<Self> {
+    fn launch_in(
+        dir: PathBuf,
+        other: Option<&Path>,
+        wrapper: &[&str],
+        docker_host: &str,
+        flags: &[&str],
+    ) -> Result<Self> {
         let address = http::free_port()?;
         let binary = match other {
             Some(other) => other.display().to_string(),

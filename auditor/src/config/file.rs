@@ -22,9 +22,14 @@ pub fn load(path: &Path) -> Result<Settings, ConfigError> {
     if u64::try_from(length).is_ok_and(|length| length > FILE_LIMIT) {
         return Err(read(too_large()));
     }
-    toml::from_str(&text).map_err(|error| ConfigError::File {
+    parse(path, &text)
+}
+
+/// Reads the text of a configuration file; the path is for what is said of it.
+pub(crate) fn parse(path: &Path, text: &str) -> Result<Settings, ConfigError> {
+    toml::from_str(text).map_err(|error| ConfigError::File {
         path: path.to_owned(),
-        line: line_of(&text, error.span().map_or(0, |span| span.start)),
+        line: line_of(text, error.span().map_or(0, |span| span.start)),
         reason: reason(error.message()),
     })
 }

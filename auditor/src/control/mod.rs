@@ -13,5 +13,6 @@ mod source;
 
 pub use client::{ClientError, Following, call, follow};
 pub use protocol::{DenialsAnswer, Failure, FailureKind, FollowItem, Request, Response};
+pub(crate) use server::talk;
 pub use server::{BindError, Listener, MAX_REQUEST, bind, serve};
 pub use source::{FollowQuery, Live, Query, Source, SourceError};

@@ -167,6 +167,11 @@ pub(super) fn line<T: Serialize>(response: &T) -> Vec<u8> {
     line
 }
 
+/// Talks with one client, as if it had connected: for tests that have no socket to connect to.
+pub(crate) async fn talk(stream: UnixStream, source: &Source) -> io::Result<()> {
+    converse(stream, source, &Followers::new()).await
+}
+
 async fn converse(stream: UnixStream, source: &Source, followers: &Followers) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);

@@ -6,6 +6,7 @@
 mod container;
 mod event;
 mod feed;
+mod hostile;
 mod kind;
 mod throwaway;
 
@@ -23,6 +24,7 @@ use futures_util::{Stream, StreamExt};
 pub use self::container::{Container, SeccompOpt};
 pub use self::event::{Action, Event, EventError, Hint};
 pub use self::feed::{Change, Feed, Pace};
+pub use self::hostile::read_answer;
 pub use self::kind::{Bundled, profile_kind};
 pub use self::throwaway::{Condition, LABEL, Throwaway, Wanted};
 use crate::container::ContainerId;

@@ -15,5 +15,6 @@ mod settings;
 mod tls;
 
 pub use gate::Gate;
+pub(crate) use server::answer;
 pub use server::{BindError, Options, bind, serve, serve_apart};
 pub use settings::SettingsError;

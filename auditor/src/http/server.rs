@@ -1,7 +1,7 @@
 //! Listening, and the limits that hold before a request is understood.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -144,6 +144,18 @@ async fn accept(listener: TcpListener, server: Server) {
             }
         }
     }
+}
+
+/// Answers over any stream, as over a connection without TLS: for tests that have no network.
+pub(crate) async fn answer<S>(stream: S, source: Source, options: Options) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let connections = Connections::default();
+    let router = pages::router(source, Renderer::new(options.metrics, connections.clone()));
+    let Some(connection) = connections.enter() else { return Ok(()) };
+    let server = Server { router, connections, gate: options.gate };
+    server.converse(stream, Ipv4Addr::LOCALHOST.into(), Arc::new(connection)).await
 }
 
 impl Server {

@@ -324,6 +324,27 @@ impl Copies {
     }
 }
 
+/// What a reading comes to that got these copies in a walk which saw these tasks, and in the next one those.
+pub(super) fn settled(
+    added: &[&[u8]],
+    before: &[auditor_ebpf::TaskFilters],
+    now: &[auditor_ebpf::TaskFilters],
+) -> FilterReading {
+    let walk = |tasks: &[auditor_ebpf::TaskFilters]| -> Walk {
+        tasks.iter().map(|task| ((task.tid, task.start_ns), *task)).collect()
+    };
+    let (before, now) = (walk(before), walk(now));
+    let mut copies = Copies { walk: 1, ..Copies::default() };
+    added.iter().for_each(|bytes| copies.add(bytes));
+    copies.walk = 2;
+    let settle = |(name, record): (&TaskName, &auditor_ebpf::TaskFilters)| {
+        (*name, (*record, copies.settle(*name, record, &now)))
+    };
+    let settled = before.iter().map(settle).collect();
+    copies.drop_without_anchor(&now);
+    copies.into_reading(settled)
+}
+
 /// Whether a task was there in a walk, with what it ever had.
 fn has_filters(walk: &Walk, name: TaskName) -> bool {
     walk.get(&name).is_some_and(|task| task.head != 0)

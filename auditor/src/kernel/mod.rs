@@ -8,6 +8,8 @@ mod empty;
 mod error;
 mod filters;
 mod follow;
+#[doc(hidden)]
+pub mod hostile;
 mod occupancy;
 mod offset;
 mod pins;
@@ -112,6 +114,17 @@ pub enum KernelEvent {
     SlotRemoved(SlotNr, CgroupId),
     /// A container's cgroup of this name was created and nothing counts it.
     NoSlot(CgroupId, String),
+}
+
+/// `None` for what a program of another version says.
+fn event_of(event: &auditor_ebpf::Event) -> Option<KernelEvent> {
+    let (slot, cgroup) = (SlotNr(event.slot), CgroupId(event.cgroup_id));
+    match event.kind {
+        EVENT_SLOT_TAKEN => Some(KernelEvent::SlotTaken(slot, cgroup)),
+        EVENT_SLOT_REMOVED => Some(KernelEvent::SlotRemoved(slot, cgroup)),
+        EVENT_NO_SLOT => Some(KernelEvent::NoSlot(cgroup, decode::name(&event.name))),
+        _ => None,
+    }
 }
 
 /// The loaded programs and their maps. They are detached when it is dropped, unless they are pinned.
@@ -343,12 +356,8 @@ impl Kernel {
         loop {
             let item = self.events.next()?;
             let Some(event) = record::parse_event(&item) else { continue };
-            let (slot, cgroup) = (SlotNr(event.slot), CgroupId(event.cgroup_id));
-            match event.kind {
-                EVENT_SLOT_TAKEN => return Some(KernelEvent::SlotTaken(slot, cgroup)),
-                EVENT_SLOT_REMOVED => return Some(KernelEvent::SlotRemoved(slot, cgroup)),
-                EVENT_NO_SLOT => return Some(KernelEvent::NoSlot(cgroup, decode::name(&event.name))),
-                _ => {}
+            if let Some(event) = event_of(&event) {
+                return Some(event);
             }
         }
     }

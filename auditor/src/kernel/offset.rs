@@ -25,9 +25,13 @@ const POINTER: u32 = 8;
 /// # Errors
 /// When the kernel has no BTF, or a structure lacks a field that the programs need.
 pub fn read_offsets() -> Result<Offsets, KernelError> {
-    let btf = Btf::from_file(VMLINUX_BTF).map_err(|error| KernelError::NoBtf(error.to_string()))?;
+    offsets_in(&Btf::from_file(VMLINUX_BTF).map_err(|error| KernelError::NoBtf(error.to_string()))?)
+}
+
+/// The offsets that a kernel's description gives.
+pub(super) fn offsets_in(btf: &Btf) -> Result<Offsets, KernelError> {
     let at = |structure: &'static str, path: &'static str| {
-        member_offset(&btf, structure, path).ok_or(KernelError::NoField { structure, path })
+        member_offset(btf, structure, path).ok_or(KernelError::NoField { structure, path })
     };
     let x86 = cfg!(target_arch = "x86_64");
     let args = registers(at, ["di", "si", "dx", "r10", "r8", "r9"])?;
@@ -54,7 +58,7 @@ pub fn read_offsets() -> Result<Offsets, KernelError> {
         compat_bit: if x86 { X86_TS_COMPAT } else { ARM64_TIF_32BIT },
         task_sysemu_word: at("task_struct", if x86 { "thread_info.syscall_work" } else { "thread_info.flags" })?,
         sysemu_bit: if x86 {
-            1 << enumerator(&btf, "syscall_work_bit", "SYSCALL_WORK_BIT_SYSCALL_EMU")
+            1 << enumerator(btf, "syscall_work_bit", "SYSCALL_WORK_BIT_SYSCALL_EMU")
                 .ok_or(KernelError::NoField { structure: "syscall_work_bit", path: "SYSCALL_WORK_BIT_SYSCALL_EMU" })?
         } else {
             ARM64_TIF_SYSCALL_EMU
@@ -70,7 +74,7 @@ pub fn read_offsets() -> Result<Offsets, KernelError> {
         signal_tgid_pid: at("signal_struct", "pids")? + PIDTYPE_TGID * POINTER,
         pid_level: at("pid", "level")?,
         pid_numbers_nr: at("pid", "numbers")? + at("upid", "nr")?,
-        upid_size: size_of_structure(&btf, "upid").ok_or(KernelError::NoField { structure: "upid", path: "nr" })?,
+        upid_size: size_of_structure(btf, "upid").ok_or(KernelError::NoField { structure: "upid", path: "nr" })?,
         filter_allow_native: at("seccomp_filter", "cache.allow_native")?,
         // 32-bit support can be compiled out; then no call is a 32-bit one and any readable place will do.
         filter_allow_compat: at("seccomp_filter", "cache.allow_compat").or_else(|_| at("seccomp_filter", "cache"))?,
@@ -109,6 +113,16 @@ fn registers(
         (offsets[4], offsets[5]) = (first + 4 * POINTER, first + 5 * POINTER);
     }
     Ok(offsets)
+}
+
+/// Looks for what [`offsets_in`] may look for, whether or not what it looks for first is there.
+pub(super) fn look_for_all(btf: &Btf) {
+    for path in ["seccomp.filter", "pids", "f", "a.b.c"] {
+        for structure in ["task_struct", "signal_struct", "s"] {
+            let _ = member_offset(btf, structure, path);
+        }
+    }
+    let _ = (size_of_structure(btf, "s"), enumerator(btf, "e", "v"));
 }
 
 fn size_of_structure(btf: &Btf, name: &str) -> Option<u32> {

@@ -138,7 +138,7 @@ impl Unsent {
     }
 }
 
-fn decode_refusal(event: &auditor_ebpf::Refusal, unsent: u64) -> Refusal {
+pub(super) fn decode_refusal(event: &auditor_ebpf::Refusal, unsent: u64) -> Refusal {
     let abi = decode::abi(u16::from(event.abi));
     let kind = match event.kind {
         REFUSED_ERRNO => RefusalKind::Errno(u16::try_from(event.result.unsigned_abs()).unwrap_or(u16::MAX)),

@@ -394,3 +394,13 @@ fn parsed<'a, T: Deserialize<'a>>(path: &Path, bytes: &'a [u8]) -> Result<T, Sto
 fn text<T: Serialize>(path: &Path, value: &T) -> Result<Vec<u8>, StoreError> {
     serde_json::to_vec(value).map_err(|error| damaged(path, error))
 }
+
+/// Reads what is in the rows of the file, a workload's or a start's, and writes it again. Whether it was one.
+#[doc(hidden)]
+#[must_use]
+pub fn read_row(bytes: &[u8]) -> bool {
+    let path = Path::new("evidence.redb");
+    let workload = parsed::<WorkloadRow>(path, bytes).is_ok_and(|row| text(path, &row).is_ok());
+    let start = parsed::<Start>(path, bytes).is_ok_and(|start| text(path, &start).is_ok());
+    workload || start
+}

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 pub use self::error::StoreError;
+pub use self::file::read_row;
 pub use self::library::{Forgotten, Library, Named, Taken};
 use self::place::Place;
 use self::writer::Shared;
