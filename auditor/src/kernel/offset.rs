@@ -132,13 +132,19 @@ fn size_of_structure(btf: &Btf, name: &str) -> Option<u32> {
     })
 }
 
+/// Structures that are looked into for one field, and names for names that are followed: a description may have a type
+/// in itself, and in itself again.
+const STEPS: usize = 512;
+
 /// The byte offset of a member, given as `member.member`, within the first structure of that name that has it.
 fn member_offset(btf: &Btf, structure: &str, path: &str) -> Option<u32> {
     let candidates = btf.resolve_types_by_name(structure).ok()?;
-    candidates.into_iter().find_map(|candidate| walk(btf, &candidate, path))
+    let mut steps = STEPS;
+    candidates.into_iter().find_map(|candidate| walk(btf, &candidate, path, &mut steps))
 }
 
-fn walk(btf: &Btf, within: &Type, path: &str) -> Option<u32> {
+fn walk(btf: &Btf, within: &Type, path: &str, steps: &mut usize) -> Option<u32> {
+    *steps = steps.checked_sub(1)?;
     let Type::Struct(structure) = peel(btf, within.clone())? else { return None };
     let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
     for member in &structure.members {
@@ -146,14 +152,14 @@ fn walk(btf: &Btf, within: &Type, path: &str) -> Option<u32> {
         let offset = member.bit_offset() / 8;
         if name == first {
             let Some(rest) = rest else { return Some(offset) };
-            return Some(offset + walk(btf, &btf.resolve_chained_type(member).ok()?, rest)?);
+            return offset.checked_add(walk(btf, &btf.resolve_chained_type(member).ok()?, rest, steps)?);
         }
         // An anonymous structure or union shows its members as if they were the outer one's.
         if name.is_empty()
             && let Ok(inner) = btf.resolve_chained_type(member)
-            && let Some(inner_offset) = walk(btf, &inner, path)
+            && let Some(inner_offset) = walk(btf, &inner, path, steps)
         {
-            return Some(offset + inner_offset);
+            return offset.checked_add(inner_offset);
         }
     }
     None
@@ -161,7 +167,7 @@ fn walk(btf: &Btf, within: &Type, path: &str) -> Option<u32> {
 
 /// Follows typedefs and qualifiers to a structure or union.
 fn peel(btf: &Btf, mut at: Type) -> Option<Type> {
-    loop {
+    for _ in 0..STEPS {
         match at {
             Type::Struct(_) => return Some(at),
             Type::Union(union) => return Some(Type::Struct(union)),
@@ -171,6 +177,7 @@ fn peel(btf: &Btf, mut at: Type) -> Option<Type> {
             }
         }
     }
+    None
 }
 
 fn enumerator(btf: &Btf, name: &str, variant: &str) -> Option<u32> {
