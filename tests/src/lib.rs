@@ -22,6 +22,7 @@ pub mod process;
 pub mod profile;
 pub mod prometheus;
 pub mod proxy;
+pub mod soak;
 pub mod stage;
 pub mod tiny;
 

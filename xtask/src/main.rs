@@ -8,8 +8,10 @@ mod demo;
 mod dist;
 mod faults;
 mod floor;
+mod fuzz;
 mod repo;
 mod setup;
+mod soak;
 mod supervise;
 mod test;
 mod vm;
@@ -66,6 +68,14 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Throw bytes that nobody sent yet at everything that reads bytes, and write docs/fuzz.md (hours, for all targets).
+    Fuzz(fuzz::Arguments),
+    /// Containers that come and go for an hour, and a daemon that must not change; writes docs/soak.md (as root).
+    Soak {
+        /// For so many minutes; from 20 on docs/soak.md is written.
+        #[arg(long, default_value_t = 60)]
+        minutes: u64,
+    },
     /// Check formatting, lints and the kernel half, and run all tests (as root; installs what is missing).
     Test {
         /// Also rebuild the kernel half from nothing, try new random cases, and test the daemon as it is shipped.
@@ -104,6 +114,8 @@ fn run(task: Task) -> Result<()> {
         Task::Dist(options) => dist::run(&options),
         Task::Corpus { short, programs } => corpus::run(short, &programs),
         Task::Floor { check } => floor::run(check),
+        Task::Fuzz(arguments) => fuzz::run(&arguments),
+        Task::Soak { minutes } => soak::run(minutes),
         Task::Test { full } => test::run(full),
         Task::Faults => faults::run(),
         Task::Vm { kernels, only } => vm::run(&kernels, &only),

@@ -30,6 +30,8 @@ pub enum Group {
     Vm,
     /// What packs the package, and judges it.
     Dist,
+    /// What the fuzzer is built with.
+    Fuzz,
 }
 
 /// A Debian package, and the program that makes it needless where it came by another way.
@@ -98,6 +100,8 @@ impl Group {
                 // What judges the unit.
                 ("systemd", Some("systemd-analyze")),
             ],
+            // libFuzzer is C++.
+            Self::Fuzz => &[("g++", Some("c++"))],
         }
     }
 }
