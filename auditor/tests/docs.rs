@@ -9,7 +9,7 @@ use std::process::Command;
 use auditor::config::{self, Config, Settings};
 use auditor::metrics::ALL;
 
-const DOCUMENTS: [&str; 8] = [
+const DOCUMENTS: [&str; 9] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
@@ -17,6 +17,7 @@ const DOCUMENTS: [&str; 8] = [
     "docs/coverage.md",
     "docs/floor.md",
     "docs/metrics.md",
+    "docs/privileges.md",
     "docs/traps.md",
 ];
 
@@ -97,7 +98,7 @@ fn every_file_and_test_that_is_named_exists() {
             assert!(base.join(link).exists(), "{document}: link to {link}");
         }
     }
-    for document in ["README.md", "ARCHITECTURE.md", "docs/coverage.md", "docs/traps.md"] {
+    for document in ["README.md", "ARCHITECTURE.md", "docs/coverage.md", "docs/privileges.md", "docs/traps.md"] {
         let spans = code(&read(document));
         let places = ["auditor", "auditor-ebpf", "xtask", "tests", "dashboards", "packaging", "docs"];
         let words = spans.iter().flat_map(|span| span.split_whitespace());

@@ -49,7 +49,9 @@ pub fn run(options: &Options) -> Result<()> {
 
     let package = dist.join(format!("auditor_{}_{}.deb", about.version, about.architecture));
     let mut pack = repo::command("dpkg-deb");
-    pack.args(["--root-owner-group", "-Zxz", "--build"]).arg(&root).arg(&package);
+    pack.args(["--root-owner-group", if options.debug { "-Zgzip" } else { "-Zxz" }, "--build"])
+        .arg(&root)
+        .arg(&package);
     repo::run(pack.env("SOURCE_DATE_EPOCH", about.epoch.to_string()).stdout(std::process::Stdio::null()))?;
     judge(&package)?;
     println!("{}", package.display());
