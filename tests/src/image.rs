@@ -71,7 +71,8 @@ fn add_groundtruth(tree: &Path) -> Result<()> {
     Ok(())
 }
 
-fn debian_tree() -> Result<PathBuf> {
+/// A tree of Debian with real programs; whoever changes something in it takes a copy.
+pub fn debian_tree() -> Result<PathBuf> {
     let dir = crate::root().join("target/images");
     let tree = dir.join(format!("debian-{}", PACKAGES.join("-")));
     if tree.is_dir() {
