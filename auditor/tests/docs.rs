@@ -16,6 +16,7 @@ const DOCUMENTS: [&str; 9] = [
     "dashboards/README.md",
     "docs/coverage.md",
     "docs/floor.md",
+    "docs/kernels.md",
     "docs/metrics.md",
     "docs/privileges.md",
     "docs/traps.md",

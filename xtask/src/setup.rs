@@ -28,6 +28,8 @@ pub enum Group {
     Bench,
     /// An emulator, and what its disks are made of.
     Vm,
+    /// The same for arm64, and what builds for it.
+    Arm64,
     /// What packs the package, and judges it.
     Dist,
     /// What the fuzzer is built with.
@@ -92,6 +94,17 @@ impl Group {
                 ("qemu-system-x86", Some("qemu-system-x86_64")),
                 ("e2fsprogs", Some("mkfs.ext4")),
                 ("debootstrap", Some("debootstrap")),
+            ],
+            Self::Arm64 => &[
+                ("qemu-system-arm", Some("qemu-system-aarch64")),
+                ("gcc-aarch64-linux-gnu", Some("aarch64-linux-gnu-gcc")),
+                ("libc6-dev-arm64-cross", None),
+                // For 32-bit programs.
+                ("gcc-arm-linux-gnueabihf", Some("arm-linux-gnueabihf-gcc")),
+                ("libc6-dev-armhf-cross", None),
+                ("rustc-web", None),
+                ("cargo-web", None),
+                ("busybox-static", None),
             ],
             Self::Dist => &[
                 ("dpkg-dev", Some("dpkg-shlibdeps")),

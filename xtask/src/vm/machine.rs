@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -92,33 +92,38 @@ impl Machine {
         qemu.args(["-drive", &disk(&self.directory.join("disk.img")), "-drive", &disk(payload)]);
         qemu.arg("-serial").arg(format!("file:{}", console.display()));
         qemu.arg("-serial").arg(format!("file:{}", said.display()));
-        _ = fs::remove_file(&said);
-        let mut machine = Running(qemu.spawn().context("running qemu-system-x86_64 by setpriv")?);
-        let began = Instant::now();
-        let mut told = 0;
-        let ended = loop {
-            let over = machine.0.try_wait().context("waiting for qemu")?.is_some();
-            let text = String::from_utf8_lossy(&fs::read(&said).unwrap_or_default()).replace('\r', "");
-            let whole = text.rfind('\n').map_or(0, |end| end + 1);
-            print!("{}", text.get(told..whole).unwrap_or_default());
-            told = whole.max(told);
-            if over {
-                break text;
-            }
-            if began.elapsed() > PATIENCE {
-                bail!("Linux {kernel} was not done in {} minutes; see {}", PATIENCE.as_secs() / 60, console.display());
-            }
-            sleep(Duration::from_secs(1));
-        };
-        let Some(end) = ended.lines().find_map(|line| line.strip_prefix("vm: end: ")) else {
-            bail!("Linux {kernel} ended before its time; see {} and {}", console.display(), said.display());
-        };
-        Ok(end == "0")
+        watch(qemu, &said, &console).with_context(|| format!("Linux {kernel}"))
     }
 }
 
+/// Runs a machine and tells what its rig says in a file. Whether all passed.
+pub fn watch(mut qemu: Command, said: &Path, console: &Path) -> Result<bool> {
+    _ = fs::remove_file(said);
+    let mut machine = Running(qemu.spawn().context("running qemu by setpriv")?);
+    let began = Instant::now();
+    let mut told = 0;
+    let ended = loop {
+        let over = machine.0.try_wait().context("waiting for qemu")?.is_some();
+        let text = String::from_utf8_lossy(&fs::read(said).unwrap_or_default()).replace('\r', "");
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        print!("{}", text.get(told..whole).unwrap_or_default());
+        told = whole.max(told);
+        if over {
+            break text;
+        }
+        if began.elapsed() > PATIENCE {
+            bail!("the machine was not done in {} minutes; see {}", PATIENCE.as_secs() / 60, console.display());
+        }
+        sleep(Duration::from_secs(1));
+    };
+    let Some(end) = ended.lines().find_map(|line| line.strip_prefix("vm: end: ")) else {
+        bail!("the machine ended before its time; see {} and {}", console.display(), said.display());
+    };
+    Ok(end == "0")
+}
+
 /// The file of the highest version with this beginning.
-fn newest(directory: &Path, beginning: &str) -> Result<PathBuf> {
+pub fn newest(directory: &Path, beginning: &str) -> Result<PathBuf> {
     let entries = fs::read_dir(directory).with_context(|| format!("reading {}", directory.display()))?;
     let mut found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     found.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(beginning)));

@@ -4,6 +4,7 @@
 //!
 //! The machine's disk is made once and what is written to it is forgotten; what is tested comes on a second one.
 
+mod arm64;
 mod machine;
 mod payload;
 
@@ -15,8 +16,11 @@ use crate::{repo, setup};
 
 use machine::Machine;
 
-/// Debian's kernels that are tried where none is named: the release's, and the newest that it has been given since.
-const KERNELS: [&str; 2] = ["6.1", "6.12"];
+/// What is tried where nothing is named: Debian's kernels, the release's and the newest that it has been given since, and
+/// a machine with another processor.
+const KERNELS: [&str; 3] = ["6.1", "6.12", ARM64];
+/// In the place of a kernel: the machine of this name.
+const ARM64: &str = "arm64";
 
 /// What can be tried alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -49,24 +53,30 @@ pub fn run(kernels: &[String], parts: &[Part]) -> Result<()> {
         [] => KERNELS.map(str::to_owned).to_vec(),
         named => named.to_vec(),
     };
+    let (other, kernels): (Vec<_>, Vec<_>) = kernels.into_iter().partition(|name| name == ARM64);
     if let Some(bad) = kernels.iter().find(|name| !name.chars().all(|c| c.is_ascii_digit() || c == '.')) {
-        bail!("{bad} is no series of kernels; name it like 6.1");
+        bail!("{bad} is no series of kernels; name it like 6.1, or say {ARM64}");
     }
     let parts = if parts.is_empty() { Part::value_variants() } else { parts };
     setup::run(&[Group::Engine, Group::Vm])?;
-    let payload = payload::make(parts)?;
-    let machine = Machine::make(&kernels)?;
     let mut failed = Vec::new();
-    for kernel in &kernels {
-        println!("vm: booting Linux {kernel} (some minutes: the processor is emulated)");
-        if !machine.boot(kernel, &payload)? {
-            failed.push(kernel.as_str());
+    if !kernels.is_empty() {
+        let payload = payload::make(parts)?;
+        let machine = Machine::make(&kernels)?;
+        for kernel in &kernels {
+            println!("vm: booting Linux {kernel} (some minutes: the processor is emulated)");
+            if !machine.boot(kernel, &payload)? {
+                failed.push(kernel.as_str());
+            }
         }
     }
-    if !failed.is_empty() {
-        bail!("vm: not all passed with Linux {}", failed.join(", "));
+    if !other.is_empty() && !arm64::run()? {
+        failed.push(ARM64);
     }
-    println!("vm: all passed with Linux {}", kernels.join(", "));
+    if !failed.is_empty() {
+        bail!("vm: not all passed with {}", failed.join(", "));
+    }
+    println!("vm: all passed");
     Ok(())
 }
 
@@ -76,4 +86,49 @@ fn make_image(tree: &std::path::Path, image: &std::path::Path, size: &str) -> Re
     let mut make = repo::command("mkfs.ext4");
     make.args(["-q", "-F", "-E", "root_owner=0:0", "-d"]).arg(tree).arg(image).arg(size);
     repo::run(&mut make)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::PathBuf;
+    use std::process::Command;
+
+    use super::*;
+
+    /// All scripts that run in a machine, or make one.
+    fn scripts() -> Vec<PathBuf> {
+        let directories =
+            ["", "arm64", "rig", "rig/boot1", "rig/boot2"].map(|name| repo::root().join("xtask/src/vm").join(name));
+        let entries = directories.into_iter().flat_map(|directory| fs::read_dir(directory).unwrap());
+        entries
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|end| end == "sh"))
+            .collect()
+    }
+
+    #[test]
+    fn a_shell_can_read_every_script() {
+        assert!(scripts().len() > 15, "{:?}", scripts());
+        for script in scripts() {
+            let status = Command::new("sh").arg("-n").arg(&script).status().unwrap();
+            assert!(status.success(), "{}", script.display());
+        }
+    }
+
+    #[test]
+    fn the_document_lists_what_the_scripts_show() {
+        let boots = scripts().into_iter().filter(|script| {
+            script.parent().unwrap().ends_with("boot1") || script.parent().unwrap().ends_with("boot2")
+        });
+        let titles: BTreeSet<String> = boots
+            .map(|script| {
+                fs::read_to_string(script).unwrap().lines().next().unwrap().trim_start_matches("# ").to_owned()
+            })
+            .collect();
+        let document = fs::read_to_string(repo::root().join("docs/kernels.md")).unwrap();
+        let listed = document.lines().filter_map(|line| line.strip_prefix("  - ")).map(str::to_owned).collect();
+        assert_eq!(titles, listed);
+    }
 }

@@ -12,7 +12,6 @@ for file in passwd group shadow gshadow subuid subgid; do
 done
 # Groups' members.
 sed 's/^/member /' /etc/group
-systemctl list-unit-files --no-legend --no-pager | sed 's/  *[^ ]*$//; s/^/unit /'
 systemctl list-units --all --no-legend --no-pager --plain '*auditor*' | sed 's/^/loaded /'
 # systemd's own and the engine's are for devices and addresses of cgroups.
 bpftool --json prog list | jq -r '.[] | select(.type | startswith("cgroup") | not) | "program \(.type) \(.name)"'

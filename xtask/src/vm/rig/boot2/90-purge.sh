@@ -3,7 +3,6 @@
 apt_get purge auditor
 docker ps --all --quiet | xargs docker rm --force >/dev/null
 docker image rm vm:image >/dev/null
-rm -rf /tmp/* /var/tmp/*
 same() {
     /bin/sh -eu /rig/inventory.sh | sort >/var/lib/rig/after
     sort /var/lib/rig/before | diff - /var/lib/rig/after >/var/lib/rig/difference
