@@ -6,18 +6,24 @@ use clap::Args;
 
 use super::output::{Output, note};
 use super::{Error, Global, Outcome};
-use crate::config::{Config, Settings};
+use crate::config::{self, Config, Settings, Place};
 use crate::doctor::{self, Facts, Places, Status};
 use crate::kernel::Pins;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
+    /// The daemon's configuration, for where things are; flags go before it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// The container engine
     #[arg(long, value_name = "URL", env = "DOCKER_HOST")]
     docker_host: Option<String>,
     /// Where cgroup2 is mounted, if it is not to be found
     #[arg(long, value_name = "DIR")]
     cgroup_root: Option<PathBuf>,
+    /// Where the daemon keeps evidence [default: /var/lib/auditor]
+    #[arg(long, value_name = "DIR", env = "STATE_DIRECTORY")]
+    state_dir: Option<PathBuf>,
     /// Where the daemon pins its programs [default: /sys/fs/bpf/auditor]
     #[arg(long, value_name = "DIR")]
     bpffs: Option<PathBuf>,
@@ -27,13 +33,28 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(global: &Global, out: &Output, arguments: Arguments) -> Result<Outcome, Error> {
-    let Arguments { docker_host, cgroup_root, bpffs, clean } = arguments;
-    let bpffs = bpffs.unwrap_or_else(|| Config::DEFAULT_BPFFS.into());
-    if clean {
-        return remove_pins(&bpffs);
+    let flags = Settings {
+        docker_host: arguments.docker_host,
+        cgroup_root: arguments.cgroup_root,
+        state_dir: arguments.state_dir,
+        bpffs: arguments.bpffs,
+        socket: global.given_socket(),
+        ..Settings::default()
+    };
+    let file = arguments.config.as_deref().map(config::load).transpose()?.unwrap_or_default();
+    let config = Config::check(flags.or(file))?;
+    let at = |place: Place, default: &str| match place {
+        Place::Given(directory) => Some(directory),
+        Place::Default => Some(default.into()),
+        Place::None => None,
+    };
+    let bpffs = at(config.bpffs, Config::DEFAULT_BPFFS);
+    if arguments.clean {
+        return bpffs.map_or(Ok(Outcome::Clean), |directory| remove_pins(&directory));
     }
-    let config = Config::check(Settings { docker_host, cgroup_root, ..Settings::default() })?;
-    let places = Places { docker: config.docker_host, cgroup_root: config.cgroup_root, socket: global.socket.clone() };
+    let state_dir = at(config.state_dir, Config::DEFAULT_STATE_DIR);
+    let places =
+        Places { docker: config.docker_host, cgroup_root: config.cgroup_root, socket: config.socket, state_dir };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
     let findings = doctor::findings(&runtime.block_on(Facts::gather(&places)));
     out.write(&findings, |style| doctor::table(&findings, style))?;

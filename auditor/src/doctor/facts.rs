@@ -1,5 +1,7 @@
 //! What the host says when asked. Nothing is changed: the programs are loaded, and attached to nothing.
 
+mod service;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,10 +9,11 @@ use std::time::Duration;
 use crate::cgroupfs::{Hierarchy, Root};
 use crate::control::{self, Request, Response};
 use crate::docker::{Docker, Host};
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, missing_features};
 use crate::procfs::{self, Capabilities};
 use crate::report::snapshot::Health;
 use crate::{bundle, docker};
+pub use service::{Clocks, State, Unit};
 
 /// Bundles looked at: enough to know, on a host of a thousand containers too.
 const MAX_BUNDLES: usize = 20;
@@ -26,6 +29,8 @@ pub struct Places {
     pub cgroup_root: Option<PathBuf>,
     /// The daemon's control socket.
     pub socket: PathBuf,
+    /// Where the daemon keeps evidence; `None`: nowhere.
+    pub state_dir: Option<PathBuf>,
 }
 
 /// What was seen. An `Err` holds the words of whoever refused.
@@ -39,6 +44,10 @@ pub struct Facts {
     pub capabilities: Result<Capabilities, String>,
     /// The mode in brackets in `/sys/kernel/security/lockdown`; `None`: the file is not there.
     pub lockdown: Option<String>,
+    /// Whether unprivileged users may load eBPF programs (`kernel.unprivileged_bpf_disabled`); the daemon does not care.
+    pub unprivileged_bpf: Option<String>,
+    /// Features of the kernel that the programs need and it has not.
+    pub missing_features: Result<Vec<&'static str>, String>,
     /// Whether the kernel takes the programs and maps: `bpf(2)` allowed, verifier content, types there.
     pub programs: Result<(), String>,
     /// The cgroup2 hierarchy.
@@ -47,6 +56,12 @@ pub struct Facts {
     pub engine: Result<Engine, String>,
     /// The bundles of running containers; `None`: the engine was not there to ask.
     pub bundles: Option<Bundles>,
+    /// The clocks.
+    pub clocks: Clocks,
+    /// Where evidence is kept; `None`: nowhere.
+    pub state: Option<State>,
+    /// The service; `None`: systemd does not run this machine.
+    pub unit: Option<Result<Unit, String>>,
     /// What a running daemon says of itself.
     pub daemon: Result<Health, String>,
 }
@@ -94,10 +109,15 @@ impl Facts {
             btf: fs::File::open("/sys/kernel/btf/vmlinux").map(drop).map_err(|error| error.kind().to_string()),
             capabilities: procfs::own_capabilities().map_err(|error| error.to_string()),
             lockdown: read("/sys/kernel/security/lockdown").ok().map(|text| bracketed(&text)),
+            unprivileged_bpf: read("/proc/sys/kernel/unprivileged_bpf_disabled").ok(),
+            missing_features: missing_features(),
             programs: Kernel::load(1).map(drop).map_err(|error| error.to_string()),
             cgroups: find_cgroups(places.cgroup_root.as_deref()),
             engine,
             bundles,
+            clocks: Clocks::read(),
+            state: places.state_dir.as_deref().map(State::look),
+            unit: service::ask_systemd(),
             daemon: ask_daemon(&places.socket),
         }
     }

@@ -1,5 +1,7 @@
 //! What the facts mean: one finding each, with what to do about it.
 
+mod service;
+
 use super::{Facts, Finding, Status};
 use crate::cgroupfs::Hierarchy;
 
@@ -14,11 +16,15 @@ pub fn findings(facts: &Facts) -> Vec<Finding> {
         btf(facts),
         capabilities(facts),
         lockdown(facts),
+        features(facts),
         programs(facts),
         cgroups(facts),
+        service::clocks(facts),
         engine(facts),
         bundles(facts),
-        daemon(facts),
+        service::state(facts),
+        service::unit(facts),
+        service::daemon(facts),
     ]
 }
 
@@ -86,6 +92,28 @@ fn lockdown(facts: &Facts) -> Finding {
     }
 }
 
+fn features(facts: &Facts) -> Finding {
+    // Memory for maps is charged to RLIMIT_MEMLOCK on Linux before 5.11 alone, which is too old anyway.
+    let unprivileged = match facts.unprivileged_bpf.as_deref() {
+        Some("0") => "; unprivileged users may load programs too, which the auditor does not need",
+        _ => "",
+    };
+    match &facts.missing_features {
+        Ok(missing) if missing.is_empty() => {
+            let there =
+                format!("ring buffers, task storage, tracing programs and task iterators are there{unprivileged}");
+            finding("features", Status::Ok, there, None)
+        }
+        Ok(missing) => {
+            let advice = "boot a kernel with CONFIG_BPF_SYSCALL=y and CONFIG_BPF_EVENTS=y, Linux 5.15 or newer";
+            finding("features", Status::Fail, format!("the kernel has no {}", missing.join(", no ")), Some(advice))
+        }
+        Err(error) => {
+            finding("features", Status::Warn, format!("not known: {error}"), Some("repair btf and capabilities first"))
+        }
+    }
+}
+
 fn programs(facts: &Facts) -> Finding {
     match &facts.programs {
         Ok(()) => finding("programs", Status::Ok, "the kernel takes the eBPF programs and maps", None),
@@ -137,20 +165,6 @@ fn bundles(facts: &Facts) -> Finding {
         }
         None => finding("bundles", Status::Ok, detail, None),
         Some(error) => finding("bundles", Status::Warn, detail, Some(error)),
-    }
-}
-
-fn daemon(facts: &Facts) -> Finding {
-    match &facts.daemon {
-        Ok(health) if health.not_ready.is_empty() => {
-            let slots = format!("{} of {} slots in use", health.slots_used, health.slots);
-            finding("daemon", Status::Ok, format!("auditor {} runs, {slots}", health.build.version), None)
-        }
-        Ok(health) => {
-            let detail = format!("auditor {} runs and is not ready", health.build.version);
-            finding("daemon", Status::Warn, detail, Some(&health.not_ready.join("; ")))
-        }
-        Err(error) => finding("daemon", Status::Warn, error.as_str(), None),
     }
 }
 

@@ -6,6 +6,7 @@ mod counted;
 mod decode;
 mod empty;
 mod error;
+mod feature;
 mod filters;
 mod follow;
 #[doc(hidden)]
@@ -33,6 +34,7 @@ pub use counted::Counted;
 pub use decode::counted_nr;
 pub use empty::EmptyPair;
 pub use error::KernelError;
+pub use feature::missing_features;
 pub use filters::{Chain, FilterId, FilterReading, FilterScope, InstalledFilter, SeccompMode, TaskFilters};
 pub use follow::{Comers, Executor, Existing};
 pub use occupancy::MapUse;

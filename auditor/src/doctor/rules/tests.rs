@@ -1,5 +1,7 @@
 use super::*;
-use crate::doctor::{Bundles, Cgroups, Engine, table, worst};
+use std::time::Duration;
+
+use crate::doctor::{Bundles, Cgroups, Clocks, Engine, State, Unit, table, worst};
 use crate::golden::assert_recorded;
 use crate::procfs::Capabilities;
 use crate::report::snapshot::Health;
@@ -12,12 +14,27 @@ fn healthy() -> Facts {
         btf: Ok(()),
         capabilities: Ok(Capabilities { bpf: true, perfmon: true, sys_admin: false }),
         lockdown: Some("none".to_owned()),
+        unprivileged_bpf: Some("2".to_owned()),
+        missing_features: Ok(Vec::new()),
         programs: Ok(()),
         cgroups: Ok(Cgroups { path: "/sys/fs/cgroup".into(), hierarchy: Hierarchy::Unified, whole: Ok(true) }),
         engine: Ok(Engine { version: Some("20.10.24".to_owned()), api_version: "1.41".to_owned() }),
         bundles: Some(Bundles { seen: 3, readable: 3, error: None }),
+        clocks: Clocks {
+            boot: Ok(Duration::from_secs(300_000)),
+            wall: Duration::from_secs(1_790_000_000),
+            shifted: None,
+            synchronized: Some(true),
+        },
+        state: Some(State { path: "/var/lib/auditor".into(), exists: true, writable: Ok(()), free: Ok(5 << 30) }),
+        unit: Some(Ok(service("loaded", "active", 0))),
         daemon: Ok(Health { slots: 1024, slots_used: 3, ..Health::default() }),
     }
+}
+
+fn service(load: &str, active: &str, restarts: u64) -> Unit {
+    let [load, active] = [load, active].map(str::to_owned);
+    Unit { load, active, sub: "running".to_owned(), result: "success".to_owned(), restarts }
 }
 
 fn broken(text: &str) -> String {
@@ -38,10 +55,24 @@ fn a_hopeless_host_is_as_recorded() {
         btf: Err(broken("entity not found")),
         capabilities: Ok(Capabilities { bpf: false, perfmon: true, sys_admin: false }),
         lockdown: Some("confidentiality".to_owned()),
+        unprivileged_bpf: None,
+        missing_features: Ok(vec!["ring buffers", "task iterators"]),
         programs: Err(broken("the kernel does not let this process load eBPF programs: not permitted; run as root")),
         cgroups: Err(broken("this host has cgroup v1 only; boot with systemd.unified_cgroup_hierarchy=1")),
         engine: Err(broken("docker engine at unix:///var/run/docker.sock: connection refused; is dockerd running")),
         bundles: None,
+        clocks: Clocks { boot: Ok(Duration::ZERO), wall: Duration::ZERO, shifted: None, synchronized: None },
+        state: Some(State {
+            path: "/var/lib/auditor".into(),
+            exists: false,
+            writable: Err(broken("read-only file system")),
+            free: Ok(0),
+        }),
+        unit: Some(Ok(Unit {
+            sub: "auto-restart".to_owned(),
+            result: "exit-code".to_owned(),
+            ..service("loaded", "activating", 7)
+        })),
         daemon: Err(broken("cannot reach the daemon at /run/auditor/auditor.sock: no such file; is it running?")),
     };
     let findings = findings(&facts);
@@ -53,7 +84,7 @@ fn a_hopeless_host_is_as_recorded() {
 #[test]
 fn one_fact_decides_one_finding() {
     type Break = fn(&mut Facts);
-    let rows: [(&str, Status, Break); 12] = [
+    let rows: [(&str, Status, Break); 30] = [
         ("kernel", Status::Fail, |facts| facts.kernel_release = Ok("5.14.99".to_owned())),
         ("kernel", Status::Warn, |facts| facts.kernel_release = Ok("homemade".to_owned())),
         ("btf", Status::Fail, |facts| facts.btf = Err(String::new())),
@@ -72,6 +103,26 @@ fn one_fact_decides_one_finding() {
             facts.bundles = Some(Bundles { seen: 2, readable: 1, error: Some("permission denied".to_owned()) });
         }),
         ("daemon", Status::Warn, |facts| facts.daemon = Err(String::new())),
+        ("features", Status::Fail, |facts| facts.missing_features = Ok(vec!["task storage"])),
+        ("features", Status::Warn, |facts| facts.missing_features = Err(String::new())),
+        ("clock", Status::Fail, |facts| facts.clocks.boot = Err(String::new())),
+        ("clock", Status::Warn, |facts| facts.clocks.wall = Duration::from_secs(86_400)),
+        ("clock", Status::Warn, |facts| facts.clocks.shifted = Some("7 s".to_owned())),
+        ("state", Status::Warn, |facts| change_state(facts, |state| state.writable = Err(String::new()))),
+        ("state", Status::Warn, |facts| change_state(facts, |state| state.free = Ok(63 << 20))),
+        ("state", Status::Warn, |facts| change_state(facts, |state| state.free = Err(String::new()))),
+        ("service", Status::Warn, |facts| facts.unit = Some(Err(String::new()))),
+        ("service", Status::Warn, |facts| facts.unit = Some(Ok(service("masked", "inactive", 0)))),
+        ("service", Status::Warn, |facts| facts.unit = Some(Ok(service("loaded", "inactive", 0)))),
+        ("service", Status::Warn, |facts| facts.unit = Some(Ok(service("loaded", "failed", 0)))),
+        ("service", Status::Warn, |facts| facts.unit = Some(Ok(service("loaded", "active", 1)))),
+        ("daemon", Status::Warn, |facts| change_health(facts, |health| health.build.version = "0.0.0".to_owned())),
+        ("daemon", Status::Warn, |facts| change_health(facts, |health| health.store_error = Some(String::new()))),
+        ("daemon", Status::Warn, |facts| change_health(facts, |health| health.untracked_cgroups = 1)),
+        ("daemon", Status::Warn, |facts| {
+            change_health(facts, |health| _ = health.lost_events.insert("task_storage".to_owned(), 1));
+        }),
+        ("docker", Status::Warn, |facts| facts.engine = Err(broken("permission denied"))),
         ("daemon", Status::Warn, |facts| {
             facts.daemon = Ok(Health { not_ready: vec!["no slots".to_owned()], ..Health::default() });
         }),
@@ -86,15 +137,31 @@ fn one_fact_decides_one_finding() {
     }
 }
 
+fn change_state(facts: &mut Facts, change: fn(&mut State)) {
+    facts.state.iter_mut().for_each(change);
+}
+
+fn change_health(facts: &mut Facts, change: fn(&mut Health)) {
+    facts.daemon.iter_mut().for_each(change);
+}
+
 #[test]
 fn what_does_no_harm_is_ok() {
     type Change = fn(&mut Facts);
-    let rows: [Change; 5] = [
+    let rows: [Change; 12] = [
         |facts| facts.lockdown = None,
         |facts| facts.lockdown = Some("integrity".to_owned()),
         |facts| facts.kernel_release = Ok("5.15".to_owned()),
         |facts| facts.capabilities = Ok(Capabilities { bpf: false, perfmon: false, sys_admin: true }),
         |facts| facts.bundles = Some(Bundles::default()),
+        |facts| facts.unprivileged_bpf = Some("0".to_owned()),
+        |facts| facts.clocks.synchronized = None,
+        |facts| facts.state = None,
+        |facts| change_state(facts, |state| state.exists = false),
+        |facts| facts.unit = None,
+        |facts| facts.unit = Some(Ok(service("not-found", "inactive", 0))),
+        // No count is lost by that.
+        |facts| change_health(facts, |health| _ = health.lost_events.insert("event_ring_full".to_owned(), 9)),
     ];
     for change in rows {
         let mut facts = healthy();
