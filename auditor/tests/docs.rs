@@ -9,7 +9,7 @@ use std::process::Command;
 use auditor::config::{self, Config, Settings};
 use auditor::metrics::ALL;
 
-const DOCUMENTS: [&str; 9] = [
+const DOCUMENTS: [&str; 12] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
@@ -17,8 +17,10 @@ const DOCUMENTS: [&str; 9] = [
     "docs/coverage.md",
     "docs/floor.md",
     "docs/kernels.md",
+    "docs/limits.md",
     "docs/metrics.md",
     "docs/privileges.md",
+    "docs/threat-model.md",
     "docs/traps.md",
 ];
 
@@ -99,7 +101,16 @@ fn every_file_and_test_that_is_named_exists() {
             assert!(base.join(link).exists(), "{document}: link to {link}");
         }
     }
-    for document in ["README.md", "ARCHITECTURE.md", "docs/coverage.md", "docs/privileges.md", "docs/traps.md"] {
+    let documents = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "docs/coverage.md",
+        "docs/limits.md",
+        "docs/privileges.md",
+        "docs/threat-model.md",
+        "docs/traps.md",
+    ];
+    for document in documents {
         let spans = code(&read(document));
         let places = ["auditor", "auditor-ebpf", "xtask", "tests", "dashboards", "packaging", "docs"];
         let words = spans.iter().flat_map(|span| span.split_whitespace());

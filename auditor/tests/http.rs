@@ -256,3 +256,27 @@ fn more_connections_than_there_is_room_for_push_out_the_idle_and_not_each_other(
     let end = first.read(&mut [0; 1]);
     assert!(matches!(end, Ok(0)) || end.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset));
 }
+
+#[test]
+fn a_client_that_takes_nothing_is_dropped() {
+    let runtime = Background::start();
+    let mut snapshot = fixture::snapshot();
+    // More than the kernel keeps for a client that reads nothing.
+    let one = snapshot.containers[0].clone();
+    snapshot.containers = (0..400)
+        .map(|number| {
+            let (id, name) = (format!("{number:064x}"), Some(format!("{number}{}", "x".repeat(200))));
+            auditor::report::view::ContainerView { id, name, ..one.clone() }
+        })
+        .collect();
+    let address = serve_snapshot(&runtime, snapshot)[0];
+    let began = Instant::now();
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    // What the server has closed takes no more requests.
+    while stream.write_all(b"\r\n").is_ok() {
+        assert!(began.elapsed() < PATIENCE, "a client that takes nothing was kept");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert!(began.elapsed() > Duration::from_secs(9), "dropped after {:?}", began.elapsed());
+}

@@ -89,6 +89,22 @@ async fn strangers_wait_in_a_bounded_queue_and_hold_up_nobody_from_elsewhere() {
     many.into_iter().for_each(|task| task.abort());
 }
 
+#[tokio::test]
+async fn after_a_wrong_password_nobody_s_is_checked_for_a_while() {
+    let keeper = Doorkeeper::new([1; 32]);
+    let users = users(&[("ann", "secret", 8)]);
+    let hash = users.hashes["ann"].clone();
+    let began = Instant::now();
+    assert!(!bcrypt::verify("guess", &hash).unwrap());
+    let one = began.elapsed();
+    let began = Instant::now();
+    for guess in ["1", "2", "3", "4"] {
+        assert_eq!(keeper.admit(&users, address(1), Some(&header("ann", guess))).await, Verdict::Refused);
+    }
+    // Four checks and three rests; half of that, for another program may have had the processor while one was measured.
+    assert!(began.elapsed() > one * (4 + 3 * REST) / 2, "{:?}, and one takes {one:?}", began.elapsed());
+}
+
 #[test]
 fn hashes_are_looked_at_before_anybody_comes() {
     let good = bcrypt::hash_with_salt("x", 10, [0; 16]).unwrap();
