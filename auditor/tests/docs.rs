@@ -9,12 +9,13 @@ use std::process::Command;
 use auditor::config::{self, Config, Settings};
 use auditor::metrics::ALL;
 
-const DOCUMENTS: [&str; 12] = [
+const DOCUMENTS: [&str; 13] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "dashboards/README.md",
     "docs/coverage.md",
+    "docs/faults.md",
     "docs/floor.md",
     "docs/kernels.md",
     "docs/limits.md",
@@ -105,6 +106,7 @@ fn every_file_and_test_that_is_named_exists() {
         "README.md",
         "ARCHITECTURE.md",
         "docs/coverage.md",
+        "docs/faults.md",
         "docs/limits.md",
         "docs/privileges.md",
         "docs/threat-model.md",
@@ -168,4 +170,34 @@ fn every_trap_has_its_test() {
         let test = format!("`tests/tests/traps.rs::t{number:02}_");
         assert_eq!(text.matches(&test).count(), 1, "{test}");
     }
+}
+
+/// The page is written by the test run; what it must have is in the data.
+#[test]
+fn every_fault_has_its_tests_and_its_row() {
+    let rows: toml::Table = toml::from_str(&read("tests/faults.toml")).unwrap();
+    let rows = rows["row"].as_array().unwrap();
+    assert!(rows.len() >= 16, "{} rows", rows.len());
+    let page = read("docs/faults.md");
+    let mut results = 0;
+    for row in rows {
+        let (fault, does) = (row["fault"].as_str().unwrap(), row["does"].as_str().unwrap());
+        let (_, section) = page.split_once(&format!("\n## {fault}\n")).unwrap_or_else(|| panic!("no row: {fault}"));
+        let section = section.split("\n## ").next().unwrap();
+        assert!(section.contains(does), "{fault}: {does}");
+        for case in row["case"].as_array().unwrap() {
+            let made = case["made"].as_str().unwrap();
+            assert!(section.contains(&format!("| {made} | ")), "{fault}: no {made}");
+            for test in case["tests"].as_array().unwrap() {
+                let test = test.as_str().unwrap();
+                let (path, name) = test.split_once("::").unwrap();
+                assert!(read(path).contains(&format!("fn {name}(")), "tests/faults.toml: {path} has no {name}");
+                let row = format!(" | `{test}` | ");
+                assert!(section.contains(&row), "docs/faults.md has no {test}; `cargo xtask faults` writes it");
+                results += 1;
+            }
+        }
+    }
+    let told = page.lines().filter(|line| line.starts_with("| ") && line.contains(".rs::")).count();
+    assert_eq!(told, results, "docs/faults.md has rows that nobody asked for");
 }

@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -15,6 +15,9 @@ use anyhow::{Context as _, Result};
 struct Held {
     events: AtomicBool,
     inspections: AtomicBool,
+    answers: AtomicBool,
+    /// Answers about single containers that came from the engine.
+    answered: AtomicUsize,
     ended: AtomicBool,
 }
 
@@ -62,6 +65,17 @@ impl Proxy {
     pub fn hold_inspections(&self, hold: bool) {
         self.held.inspections.store(hold, Ordering::SeqCst);
     }
+
+    /// Whether what the engine answers about single containers is kept from the client: it grows old.
+    pub fn hold_answers(&self, hold: bool) {
+        self.held.answers.store(hold, Ordering::SeqCst);
+    }
+
+    /// How many answers about single containers the engine has given.
+    #[must_use]
+    pub fn answered(&self) -> usize {
+        self.held.answered.load(Ordering::SeqCst)
+    }
 }
 
 impl Drop for Proxy {
@@ -81,14 +95,18 @@ impl Held {
 }
 
 fn relay(mut client: UnixStream, mut server: UnixStream, held: &Arc<Held>) -> Result<()> {
-    let of_events = Arc::new(AtomicBool::new(false));
+    let (of_events, of_one) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let (mut to_client, mut from_server) = (client.try_clone()?, server.try_clone()?);
-    let (back, events) = (Arc::clone(held), Arc::clone(&of_events));
+    let (back, events, one) = (Arc::clone(held), Arc::clone(&of_events), Arc::clone(&of_one));
     std::thread::spawn(move || {
         let mut bytes = [0; 16 * 1024];
         while let Ok(length @ 1..) = from_server.read(&mut bytes) {
             if events.load(Ordering::SeqCst) {
                 back.wait(&back.events);
+            }
+            if one.load(Ordering::SeqCst) {
+                back.answered.fetch_add(1, Ordering::SeqCst);
+                back.wait(&back.answers);
             }
             if to_client.write_all(&bytes[..length]).is_err() {
                 break;
@@ -105,9 +123,12 @@ fn relay(mut client: UnixStream, mut server: UnixStream, held: &Arc<Held>) -> Re
             of_events.store(true, Ordering::SeqCst);
         }
         let path = target.split('?').next().unwrap_or_default();
-        if path.contains("/containers/") && path.ends_with("/json") && !path.ends_with("/containers/json") {
+        let is_inspection =
+            path.contains("/containers/") && path.ends_with("/json") && !path.ends_with("/containers/json");
+        if is_inspection {
             held.wait(&held.inspections);
         }
+        of_one.store(is_inspection, Ordering::SeqCst);
         server.write_all(&bytes[..length])?;
     }
     _ = server.shutdown(std::net::Shutdown::Both);

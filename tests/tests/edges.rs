@@ -19,6 +19,7 @@ use auditor::{bundle, procfs};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tests::engine::{CgroupMode, Engine};
+use tests::proxy::Proxy;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const BUSYBOX: &str = "/bin/busybox";
@@ -50,12 +51,17 @@ struct Follower {
 
 impl Follower {
     fn new(engine: &Engine) -> Result<Self> {
-        let host = engine.host().parse()?;
+        Self::at(&engine.host())
+    }
+
+    fn at(host: &str) -> Result<Self> {
+        let host = host.parse()?;
         let (sender, changes) = channel();
         std::thread::spawn(move || -> Result<()> {
             let pace = Pace {
                 ping_every: Duration::from_millis(500),
                 ping_deadline: Duration::from_secs(2),
+                resync_every: Duration::from_secs(2),
                 ..Pace::default()
             };
             tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
@@ -284,6 +290,22 @@ fn stopped_and_restarted_engine_is_followed() -> Result<()> {
     assert_eq!(follower.containers.len(), 1);
     engine.client(["rm", "first"])?;
     follower.until("the removal", |_, change| matches!(change, Change::Removed(_)))
+}
+
+/// Half open: pings are answered, and the event stream, as open as before, has nothing any more.
+#[test]
+fn what_a_silent_event_stream_kept_back_is_found_by_comparing() -> Result<()> {
+    let engine = engine(CgroupMode::Unified)?;
+    let proxy = Proxy::new(&engine.socket())?;
+    let mut follower = Follower::at(&proxy.host())?;
+    follower.until("the engine", |_, change| matches!(change, Change::Connected { .. }))?;
+    proxy.hold_events(true);
+    let id = sleeper(&engine, "unheard", &[])?;
+    let container = follower.until_known(id, "the list", |container| container.pid.is_some())?;
+    assert_eq!(container.name.as_deref(), Some("unheard"));
+    // The new stream is held back as well.
+    engine.client(["rm", "--force", "unheard"])?;
+    follower.until("its end", |follower, _| !follower.containers.contains_key(&id))
 }
 
 #[test]

@@ -25,23 +25,22 @@ pub fn run(full: bool) -> Result<()> {
     step("lints", &["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
     step("building", &["build", "--quiet", "--workspace", "--bins"])?;
     let mut outcomes = Outcomes::default();
-    let tests = tests(full, &mut outcomes);
-    // Whatever became of them, unless they were broken off.
-    match tests {
+    parts(Cases::Same, &mut outcomes)?;
+    if full {
+        parts(Cases::New, &mut outcomes)?;
+    }
+    step("building the tests of the whole", &["test", "--quiet", "--no-run", "--package", "tests"])?;
+    cgroups::ensure_mounted()?;
+    match all_of_the_whole(full, &mut outcomes) {
         Err(error) if error.is::<faults::BrokenOff>() => return Err(error),
+        // Whatever became of them, it is written down.
         tests => tests.and(faults::write(&outcomes))?,
     }
     println!("test: all is well");
     Ok(())
 }
 
-fn tests(full: bool, outcomes: &mut Outcomes) -> Result<()> {
-    parts(Cases::Same, outcomes)?;
-    if full {
-        parts(Cases::New, outcomes)?;
-    }
-    step("building the tests of the whole", &["test", "--quiet", "--no-run", "--package", "tests"])?;
-    cgroups::ensure_mounted()?;
+fn all_of_the_whole(full: bool, outcomes: &mut Outcomes) -> Result<()> {
     whole(None, outcomes)?;
     if full {
         step("building as it is shipped", &["build", "--quiet", "--release", "--package", "auditor"])?;

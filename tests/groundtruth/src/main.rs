@@ -10,6 +10,7 @@
 //! groundtruth dispatch CALL...
 //! groundtruth enter FILE PROGRAM ARG...    writes itself into a cgroup.procs and becomes the program, nothing between
 //! groundtruth born DIRECTORY PROGRAM ARG...    makes a process in a cgroup that becomes the program, and waits for it
+//! groundtruth reborn PID PROGRAM ARG...     makes a process of this number that becomes the program, and waits for it
 //! groundtruth serve DIRECTORY [--executor FILE] [RULE...] -- PROGRAM ARG...    as systemd starts a service; waits for it
 //! groundtruth wants RULE... CALL6...        makes each call in a thread of its own that says who it is
 //! groundtruth args [--threads=N] [--forks=N] RULE... CALLS... [-- PROGRAM ARG...]    calls with all their arguments, then the program
@@ -113,6 +114,9 @@ fn run(args: &[String]) -> Result<()> {
     }
     if scenario == "born" {
         return born(args);
+    }
+    if scenario == "reborn" {
+        return reborn(args);
     }
     if scenario == "serve" {
         return serve::run(args);
@@ -258,18 +262,35 @@ fn enter(args: &[String]) -> Result<()> {
 
 /// The same for a process that was never anywhere else (`CLONE_INTO_CGROUP`).
 fn born(args: &[String]) -> Result<()> {
-    const CLONE3: u32 = 435;
     const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
     let [directory, line @ ..] = args else { bail!("born DIRECTORY PROGRAM ARG...") };
-    let (_line, pointers) = c_strings(line)?;
-    let environment = [ptr::null()];
     let cgroup = std::fs::File::open(directory).with_context(|| format!("opening {directory}"))?;
     // struct clone_args: flags first, exit_signal fifth, cgroup last of eleven.
     let mut clone = [0_u64; 11];
     clone[0] = CLONE_INTO_CGROUP;
     clone[4] = u64::try_from(libc::SIGCHLD)?;
     clone[10] = u64::try_from(cgroup.as_raw_fd())?;
-    let size = i64::try_from(size_of_val(&clone))?;
+    execute(&clone, line).context("making a process in a cgroup")
+}
+
+/// A process with a number that is free again, as after a machine has counted through all of them.
+fn reborn(args: &[String]) -> Result<()> {
+    let [pid, line @ ..] = args else { bail!("reborn PID PROGRAM ARG...") };
+    let wanted = [pid.parse::<i32>().context("a process id")?];
+    // set_tid and set_tid_size are ninth and tenth.
+    let mut clone = [0_u64; 11];
+    clone[4] = u64::try_from(libc::SIGCHLD)?;
+    clone[8] = wanted.as_ptr() as u64;
+    clone[9] = 1;
+    execute(&clone, line).with_context(|| format!("making process {pid}"))
+}
+
+/// Makes a process by `clone3` that becomes a program, and waits for it.
+fn execute(clone: &[u64; 11], line: &[String]) -> Result<()> {
+    const CLONE3: u32 = 435;
+    let (_line, pointers) = c_strings(line)?;
+    let environment = [ptr::null()];
+    let size = i64::try_from(size_of_val(clone))?;
     let made = raw::call3(Abi::X86_64, CLONE3, [clone.as_ptr() as i64, size, 0]);
     if made == 0 {
         // SAFETY: C strings and null-terminated lists of them; where that fails the process ends at once.
@@ -279,7 +300,7 @@ fn born(args: &[String]) -> Result<()> {
         }
     }
     if made < 0 {
-        return Err(Error::from_raw_os_error(i32::try_from(-made)?)).context("making a process in a cgroup");
+        return Err(Error::from_raw_os_error(i32::try_from(-made)?).into());
     }
     let mut status = 0;
     // SAFETY: waits for a child of ours.
