@@ -33,6 +33,9 @@ pub struct Arguments {
     /// Keep in the tree what reached new code, as little of it as does.
     #[arg(long)]
     keep: bool,
+    /// Run nothing: write docs/fuzz.md from the logs of earlier runs.
+    #[arg(long)]
+    write: bool,
     /// Run what was built before, whatever has changed since.
     #[arg(long)]
     no_build: bool,
@@ -51,6 +54,9 @@ struct Target {
 pub fn run(arguments: &Arguments) -> Result<()> {
     setup::run(&[Group::Fuzz])?;
     let targets = targets()?;
+    if arguments.write {
+        return document::write(&targets);
+    }
     let wanted: Vec<&Target> =
         targets.iter().filter(|target| arguments.target.as_ref().is_none_or(|name| *name == target.name)).collect();
     if wanted.is_empty() {
@@ -126,7 +132,7 @@ fn throw(target: &Target, binary: &PathBuf, runs: Option<u64>, seconds: Option<u
     for directory in [&found, &logs, &crashes] {
         fs::create_dir_all(directory).with_context(|| format!("making {}", directory.display()))?;
     }
-    let log = logs.join(format!("{}.log", target.name));
+    let log = logs.join(format!("{}.{}.log", target.name, outcome::logs(&target.name)?.len()));
     println!("fuzz: {}: writing to {}", target.name, log.display());
     let mut command = program(target, binary);
     command
@@ -143,7 +149,6 @@ fn throw(target: &Target, binary: &PathBuf, runs: Option<u64>, seconds: Option<u
     let status = command.status().with_context(|| format!("running {}", binary.display()))?;
     let text = fs::read(&log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())?;
     let outcome = Outcome::parse(&text)?;
-    outcome.add(&target.name)?;
     if !status.success() {
         bail!(
             "{}: {status} after {} executions; see {}, and run the input that it names again",

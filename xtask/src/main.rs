@@ -5,11 +5,13 @@ mod build_ebpf;
 mod cgroups;
 mod corpus;
 mod demo;
+mod deny;
 mod dist;
 mod faults;
 mod floor;
 mod fuzz;
 mod repo;
+mod sanitize;
 mod setup;
 mod soak;
 mod supervise;
@@ -76,6 +78,18 @@ enum Task {
         #[arg(long, default_value_t = 60)]
         minutes: u64,
     },
+    /// Check the dependencies with cargo-deny, by deny.toml (builds it first; needs the network for the advisories).
+    Deny {
+        /// Only what can be told without it: licences, duplicates, sources.
+        #[arg(long)]
+        quick: bool,
+    },
+    /// Run what reaches unsafe code, and the daemon, under AddressSanitizer (as root; installs what is missing).
+    Sanitize {
+        /// Without the daemon and its container engine.
+        #[arg(long)]
+        short: bool,
+    },
     /// Check formatting, lints and the kernel half, and run all tests (as root; installs what is missing).
     Test {
         /// Also rebuild the kernel half from nothing, try new random cases, and test the daemon as it is shipped.
@@ -116,6 +130,9 @@ fn run(task: Task) -> Result<()> {
         Task::Floor { check } => floor::run(check),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Soak { minutes } => soak::run(minutes),
+        Task::Deny { quick: true } => deny::check(),
+        Task::Deny { quick: false } => deny::run(),
+        Task::Sanitize { short } => sanitize::run(short),
         Task::Test { full } => test::run(full),
         Task::Faults => faults::run(),
         Task::Vm { kernels, only } => vm::run(&kernels, &only),

@@ -8,7 +8,7 @@ use nix::sys::wait::WaitStatus;
 
 use crate::faults::{self, Outcomes};
 use crate::setup::Group;
-use crate::{build_ebpf, cgroups, repo, setup};
+use crate::{build_ebpf, cgroups, deny, repo, setup};
 
 /// Sets up, checks, and runs the tests. `full`: the kernel object is rebuilt from nothing, the tests of the parts also
 /// try cases that nobody has seen, and the tests of the whole run a second time with the daemon as it is shipped.
@@ -21,6 +21,7 @@ pub fn run(full: bool) -> Result<()> {
         build_ebpf::forget()?;
     }
     build_ebpf::check()?;
+    deny::check()?;
     step("formatting", &["fmt", "--all", "--check"])?;
     step("lints", &["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
     step("building", &["build", "--quiet", "--workspace", "--bins"])?;

@@ -27,7 +27,7 @@ in `tests/fuzz/regressions` once broke something, which their comments say; the 
 pub fn write(targets: &[Target]) -> Result<()> {
     let mut rows = String::new();
     for target in targets {
-        let Some(outcome) = Outcome::so_far(&target.name) else {
+        let Some(outcome) = Outcome::so_far(&target.name)? else {
             println!("fuzz: {} was not run yet: docs/fuzz.md stays as it is", target.name);
             return Ok(());
         };

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
@@ -45,30 +46,41 @@ impl Outcome {
         })
     }
 
-    /// All runs of a target up to now, if there were any.
-    pub fn so_far(target: &str) -> Option<Self> {
-        let text = fs::read_to_string(work().join("outcomes").join(target)).ok()?;
-        let mut numbers = text.split_whitespace().map_while(|word| word.parse().ok());
-        let mut next = || numbers.next();
-        Some(Self { executions: next()?, seconds: next()?, edges: next()?, features: next()?, megabytes: next()? })
+    /// All runs of a target whose logs are there; `None` without any.
+    pub fn so_far(target: &str) -> Result<Option<Self>> {
+        let mut sum: Option<Self> = None;
+        for path in logs(target)? {
+            let text = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+            // One that is killed has no statistics.
+            let Ok(run) = Self::parse(&String::from_utf8_lossy(&text)) else { continue };
+            let before = sum.unwrap_or_default();
+            sum = Some(Self {
+                executions: before.executions + run.executions,
+                seconds: before.seconds + run.seconds,
+                edges: before.edges.max(run.edges),
+                features: before.features.max(run.features),
+                megabytes: before.megabytes.max(run.megabytes),
+            });
+        }
+        Ok(sum)
     }
+}
 
-    /// Adds a run.
-    pub fn add(&self, target: &str) -> Result<()> {
-        let before = Self::so_far(target).unwrap_or_default();
-        let directory = work().join("outcomes");
-        fs::create_dir_all(&directory).with_context(|| format!("making {}", directory.display()))?;
-        let numbers = [
-            before.executions + self.executions,
-            before.seconds + self.seconds,
-            before.edges.max(self.edges),
-            before.features.max(self.features),
-            before.megabytes.max(self.megabytes),
-        ];
-        let path = directory.join(target);
-        fs::write(&path, numbers.map(|number| number.to_string()).join(" ") + "\n")
-            .with_context(|| format!("writing {}", path.display()))
+/// The logs of all runs of a target.
+pub fn logs(target: &str) -> Result<Vec<PathBuf>> {
+    let directory = work().join("logs");
+    let is_of = |name: &str| {
+        let middle = name.strip_prefix(target).and_then(|rest| rest.strip_prefix('.')?.strip_suffix(".log"));
+        middle.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(&directory).with_context(|| format!("reading {}", directory.display()))? {
+        let entry = entry?;
+        if entry.file_name().to_str().is_some_and(is_of) {
+            found.push(entry.path());
+        }
     }
+    Ok(found)
 }
 
 /// `Done 1000 runs in 12 second(s)`; where the fuzzer stopped for a crash it does not say.
