@@ -374,7 +374,7 @@ fn scrape_storms_slow_clients_odd_methods_and_huge_bodies_are_bounded() -> Resul
         scope.spawn(move || hostile.dribble(200, b"GET /met", b"r"));
         scope.spawn(move || hostile.dribble(100, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", b""));
         scope.spawn(move || {
-            hostile.pour(b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 104857600\r\n\r\n", body, 400)
+            hostile.pour(b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 104857600\r\n\r\n", body, 400);
         });
         scope.spawn(move || hostile.pour(b"GET / HTTP/1.1\r\nX: ", body, 100));
         scope.spawn(move || hostile.pipeline(requests, true));

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::output::{Output, note};
 use super::{Error, Global, Outcome};
-use crate::config::{self, Config, Settings, Place};
+use crate::config::{self, Config, Place, Settings};
 use crate::doctor::{self, Facts, Places, Status};
 use crate::kernel::Pins;
 
@@ -54,7 +54,7 @@ pub(super) fn run(global: &Global, out: &Output, arguments: Arguments) -> Result
     }
     let state_dir = at(config.state_dir, Config::DEFAULT_STATE_DIR);
     let places =
-        Places { docker: config.docker_host, cgroup_root: config.cgroup_root, socket: config.socket, state_dir };
+        Places { docker: config.docker_host, cgroup_root: config.cgroup_root, socket: config.socket, state_dir, bpffs };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
     let findings = doctor::findings(&runtime.block_on(Facts::gather(&places)));
     out.write(&findings, |style| doctor::table(&findings, style))?;

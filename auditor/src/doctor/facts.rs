@@ -13,7 +13,7 @@ use crate::kernel::{Kernel, missing_features};
 use crate::procfs::{self, Capabilities};
 use crate::report::snapshot::Health;
 use crate::{bundle, docker};
-pub use service::{Clocks, State, Unit};
+pub use service::{Clocks, Pinned, State, Unit};
 
 /// Bundles looked at: enough to know, on a host of a thousand containers too.
 const MAX_BUNDLES: usize = 20;
@@ -31,6 +31,8 @@ pub struct Places {
     pub socket: PathBuf,
     /// Where the daemon keeps evidence; `None`: nowhere.
     pub state_dir: Option<PathBuf>,
+    /// Where it pins its programs; `None`: nowhere.
+    pub bpffs: Option<PathBuf>,
 }
 
 /// What was seen. An `Err` holds the words of whoever refused.
@@ -60,6 +62,8 @@ pub struct Facts {
     pub clocks: Clocks,
     /// Where evidence is kept; `None`: nowhere.
     pub state: Option<State>,
+    /// Where programs are pinned; `None`: nowhere.
+    pub pinned: Option<Pinned>,
     /// The service; `None`: systemd does not run this machine.
     pub unit: Option<Result<Unit, String>>,
     /// What a running daemon says of itself.
@@ -117,6 +121,7 @@ impl Facts {
             bundles,
             clocks: Clocks::read(),
             state: places.state_dir.as_deref().map(State::look),
+            pinned: places.bpffs.as_deref().map(Pinned::look),
             unit: service::ask_systemd(),
             daemon: ask_daemon(&places.socket),
         }

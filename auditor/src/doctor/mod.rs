@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::report::escape::printable;
 use crate::report::table::{Align, Paint, Style, Table};
 
-pub use facts::{Bundles, Cgroups, Clocks, Engine, Facts, Places, State, Unit};
+pub use facts::{Bundles, Cgroups, Clocks, Engine, Facts, Pinned, Places, State, Unit};
 pub use rules::findings;
 
 /// What was found out about one thing.

@@ -23,6 +23,7 @@ pub fn findings(facts: &Facts) -> Vec<Finding> {
         engine(facts),
         bundles(facts),
         service::state(facts),
+        service::pinned(facts),
         service::unit(facts),
         service::daemon(facts),
     ]

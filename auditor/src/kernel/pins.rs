@@ -116,8 +116,7 @@ impl Pins {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
             Err(source) => return Err(PinsError::io("create the directory of pins", root, source)),
         };
-        let is_bpffs = statfs(root).is_ok_and(|at| at.filesystem_type() == BPF_FS_MAGIC);
-        if !is_bpffs {
+        if !Self::is_bpffs(root) {
             if made {
                 // Empty, and ours since a moment.
                 _ = fs::remove_dir(root);
@@ -167,6 +166,18 @@ impl Pins {
         }
         fs::remove_dir(root).map_err(|source| PinsError::io("remove", root, source))?;
         Ok(Some(sets.len()))
+    }
+
+    /// Whether a directory is on a bpffs.
+    #[must_use]
+    pub fn is_bpffs(directory: &Path) -> bool {
+        statfs(directory).is_ok_and(|at| at.filesystem_type() == BPF_FS_MAGIC)
+    }
+
+    /// Whether a daemon counts with the pins in a directory, as far as the kernel tells.
+    #[must_use]
+    pub fn is_in_use(root: &Path) -> bool {
+        File::open(root).is_ok_and(|directory| holder(&directory).is_some())
     }
 
     /// The sets in a directory of pins, as they are called; for whoever only looks.

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access};
 
+use crate::kernel::Pins;
 use crate::procfs;
 
 /// Where systemd's own time client says that the clock is right.
@@ -36,6 +37,19 @@ pub struct State {
     pub writable: Result<(), String>,
     /// Bytes that are free for whoever is not root.
     pub free: Result<u64, String>,
+}
+
+/// Where programs are pinned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pinned {
+    /// The directory.
+    pub path: PathBuf,
+    /// Whether it is on a bpffs, or would be.
+    pub on_bpffs: bool,
+    /// The sets of programs that are there.
+    pub sets: Result<usize, String>,
+    /// Whether a daemon counts with them.
+    pub in_use: bool,
 }
 
 /// What systemd says of the service.
@@ -83,6 +97,18 @@ impl State {
             exists: path.exists(),
             writable: access(nearest, AccessFlags::W_OK | AccessFlags::X_OK).map_err(words),
             free: statvfs(nearest).map(|found| found.blocks_available() * found.fragment_size()).map_err(words),
+        }
+    }
+}
+
+impl Pinned {
+    pub(super) fn look(path: &Path) -> Self {
+        let nearest = path.ancestors().find(|place| place.exists()).unwrap_or(Path::new("/"));
+        Self {
+            path: path.to_owned(),
+            on_bpffs: Pins::is_bpffs(nearest),
+            sets: Pins::sets(path).map(|sets| sets.len()).map_err(|error| error.kind().to_string()),
+            in_use: Pins::is_in_use(path),
         }
     }
 }

@@ -63,6 +63,30 @@ pub(super) fn state(facts: &Facts) -> Finding {
     }
 }
 
+pub(super) fn pinned(facts: &Facts) -> Finding {
+    let Some(pinned) = &facts.pinned else {
+        return finding("pins", Status::Ok, "nothing is pinned, as configured: counting ends with the daemon", None);
+    };
+    let path = pinned.path.display();
+    if !pinned.on_bpffs {
+        let advice = "mount -t bpf bpf /sys/fs/bpf, or counting ends with the daemon";
+        return finding("pins", Status::Warn, format!("{path} is not on a bpffs"), Some(advice));
+    }
+    match (&pinned.sets, pinned.in_use) {
+        (Err(error), _) => {
+            let advice = "run as root or as the daemon's user";
+            finding("pins", Status::Warn, format!("{path}: {error}"), Some(advice))
+        }
+        (Ok(0), _) => finding("pins", Status::Ok, format!("{path}: nothing is pinned yet"), None),
+        (Ok(_), true) => finding("pins", Status::Ok, format!("{path}: counting outlives the daemon"), None),
+        (Ok(sets), false) => {
+            let advice = "start the daemon, which takes them over, or remove them: auditor doctor --clean";
+            let detail = format!("{path}: programs are pinned and count ({sets}), and no daemon has them");
+            finding("pins", Status::Warn, detail, Some(advice))
+        }
+    }
+}
+
 pub(super) fn unit(facts: &Facts) -> Finding {
     let unit = match &facts.unit {
         None => return finding("service", Status::Ok, "systemd does not run this machine", None),

@@ -1,7 +1,7 @@
 use super::*;
 use std::time::Duration;
 
-use crate::doctor::{Bundles, Cgroups, Clocks, Engine, State, Unit, table, worst};
+use crate::doctor::{Bundles, Cgroups, Clocks, Engine, Pinned, State, Unit, table, worst};
 use crate::golden::assert_recorded;
 use crate::procfs::Capabilities;
 use crate::report::snapshot::Health;
@@ -27,8 +27,32 @@ fn healthy() -> Facts {
             synchronized: Some(true),
         },
         state: Some(State { path: "/var/lib/auditor".into(), exists: true, writable: Ok(()), free: Ok(5 << 30) }),
+        pinned: Some(pins(true, Ok(1), true)),
         unit: Some(Ok(service("loaded", "active", 0))),
         daemon: Ok(Health { slots: 1024, slots_used: 3, ..Health::default() }),
+    }
+}
+
+fn pins(on_bpffs: bool, sets: Result<usize, String>, in_use: bool) -> Pinned {
+    Pinned { path: "/sys/fs/bpf/auditor".into(), on_bpffs, sets, in_use }
+}
+
+#[test]
+fn programs_that_count_for_nobody_are_told_of() {
+    let rows = [
+        (Some(pins(true, Ok(1), true)), Status::Ok, None),
+        (Some(pins(true, Ok(1), false)), Status::Warn, Some("auditor doctor --clean")),
+        (Some(pins(true, Ok(0), false)), Status::Ok, None),
+        (Some(pins(false, Ok(0), false)), Status::Warn, Some("mount -t bpf")),
+        (Some(pins(true, Err("permission denied".to_owned()), false)), Status::Warn, Some("daemon's user")),
+        (None, Status::Ok, None),
+    ];
+    for (pinned, status, advice) in rows {
+        let findings = findings(&Facts { pinned: pinned.clone(), ..healthy() });
+        let found = findings.into_iter().find(|finding| finding.check == "pins").unwrap();
+        assert_eq!(found.status, status, "{pinned:?}: {found:?}");
+        let says = |advice| found.advice.as_ref().is_some_and(|found| found.contains(advice));
+        assert!(advice.map_or(found.advice.is_none(), says), "{pinned:?}: {found:?}");
     }
 }
 
@@ -68,6 +92,7 @@ fn a_hopeless_host_is_as_recorded() {
             writable: Err(broken("read-only file system")),
             free: Ok(0),
         }),
+        pinned: Some(pins(false, Ok(0), false)),
         unit: Some(Ok(Unit {
             sub: "auto-restart".to_owned(),
             result: "exit-code".to_owned(),
