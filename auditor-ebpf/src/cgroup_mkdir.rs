@@ -13,7 +13,7 @@ use aya_log_ebpf::warn;
 use crate::cgroup_slot;
 use crate::counter::{lost, lost_in};
 use crate::kernel::{field, masked, offset, read_constant};
-use crate::maps::{ATTACHED, CGROUPS, COUNT_CONTAINERS, EVENTS, FREE_SLOTS, HAS_RUNTIME, SLOTS};
+use crate::maps::{ATTACHED, CGROUPS, COUNT_CONTAINERS, EVENTS, FREE_SLOTS, HAS_RUNTIME, NESTED, NESTED_LIMIT, SLOTS};
 
 /// Hex digits of a container's id.
 const ID_LEN: usize = 64;
@@ -46,14 +46,24 @@ fn created(ctx: &BtfTracePointContext, cgroup: *const u8) {
     // SAFETY: `node` comes from a typed structure.
     let cgroup_id: u64 = unsafe { field(node, offset!(kn_id)) };
     if let Some(slot) = cgroup_slot::lookup(parent_id) {
-        if CGROUPS.insert(cgroup_id, slot, u64::from(BPF_ANY)).is_err() {
-            lost_in(slot, LOST_NESTED);
-        }
+        nest(slot, cgroup_id);
         return;
     }
     if read_constant(&COUNT_CONTAINERS) != 0 {
         take_slot(ctx, cgroup_id, node);
     }
+}
+
+/// A cgroup inside a container counts in the container's slot, as long as the container has not too many.
+#[inline(always)]
+fn nest(slot: u32, cgroup_id: u64) {
+    let Some(nested) = NESTED.get_ptr_mut(slot) else { return };
+    // SAFETY: an array element, and no other program makes or removes a cgroup meanwhile.
+    let nested: &mut u32 = unsafe { &mut *nested };
+    if *nested >= read_constant(&NESTED_LIMIT) || CGROUPS.insert(cgroup_id, slot, u64::from(BPF_ANY)).is_err() {
+        return lost_in(slot, LOST_NESTED);
+    }
+    *nested += 1;
 }
 
 #[inline(always)]

@@ -7,7 +7,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 use crate::cgroup_mkdir::send;
 use crate::cgroup_slot;
 use crate::kernel::{field, offset};
-use crate::maps::{CGROUPS, SLOTS};
+use crate::maps::{CGROUPS, NESTED, SLOTS};
 
 #[btf_tracepoint(function = "cgroup_rmdir")]
 pub fn cgroup_rmdir(ctx: BtfTracePointContext) -> i32 {
@@ -36,6 +36,8 @@ fn removed(cgroup: *const u8) {
         if (*entry).cgroup_id == cgroup_id {
             (*entry).state = SLOT_REMOVED;
             send(EVENT_SLOT_REMOVED, slot, cgroup_id, &(*entry).name);
+        } else if let Some(nested) = NESTED.get_ptr_mut(slot) {
+            *nested = (*nested).saturating_sub(1);
         }
     }
 }

@@ -18,6 +18,12 @@ use aya_ebpf::macros::btf_map;
 #[btf_map]
 pub static CGROUPS: HashMap<u64, u32, 1> = HashMap::new();
 
+/// Slot -> cgroups inside its container that are in [`CGROUPS`]: who makes many has a share and not the whole map. Changed
+/// by `cgroup_mkdir` and `cgroup_rmdir` alone, which the kernel lets run one at a time (`cgroup_mutex`), and by the daemon
+/// for a slot that it gives or takes back.
+#[btf_map]
+pub static NESTED: Array<u32, 1> = Array::new();
+
 /// Numbers of slots that nobody uses.
 #[btf_map]
 pub static FREE_SLOTS: Queue<u32, 1> = Queue::new();
@@ -132,6 +138,10 @@ pub static CALLS: Calls = Calls::NONE;
 /// 1 where every cgroup that is named as a container's is counted; 0 where only those are that the daemon names.
 #[unsafe(no_mangle)]
 pub static COUNT_CONTAINERS: u32 = 1;
+
+/// How many cgroups inside it one container may have in [`CGROUPS`].
+#[unsafe(no_mangle)]
+pub static NESTED_LIMIT: u32 = u32::MAX;
 
 /// The program that systemd executes to set a service up (`systemd-executor`, 255 and newer), where there is one.
 #[unsafe(no_mangle)]

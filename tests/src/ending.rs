@@ -30,6 +30,9 @@ pub fn daemon(wrapper: &[&str], socket: &Path, flags: &[&str]) -> Result<Output>
     let mut command = Command::new("timeout");
     command.arg("20").args(wrapper).arg(auditord::binary()?).arg("--socket").arg(socket).arg("daemon");
     command.args(["--docker-host=unix:///nonexistent/docker.sock"]).args(flags).stdin(Stdio::null());
+    if !flags.iter().any(|flag| flag.starts_with("--bpffs")) {
+        command.arg("--bpffs=none");
+    }
     if !flags.iter().any(|flag| flag.starts_with("--web.listen-address")) {
         command.arg(address);
     }

@@ -214,12 +214,18 @@ impl Kernel {
 
     /// Has cgroups counted in a slot. Returns whether any was new.
     fn add_nested(&mut self, slot: SlotNr, nested: &[CgroupId]) -> bool {
-        let mut any = false;
+        let mut added = 0;
         for id in nested {
             // A cgroup that went away in between is no loss, and one that is known already keeps what it has.
-            any |= self.cgroups.insert(id.0, slot.0, NOEXIST).is_ok();
+            added += u32::from(self.cgroups.insert(id.0, slot.0, NOEXIST).is_ok());
         }
-        any
+        // A share that is a little too small or too large is as good.
+        if added > 0
+            && let Ok(known) = self.nested.get(&slot.0, 0)
+        {
+            let _ = self.nested.set(slot.0, known.saturating_add(added), ANY);
+        }
+        added > 0
     }
 
     fn take_slot(&mut self, cgroup: CgroupId, name: &str, from_first_call: bool) -> Result<SlotNr, KernelError> {

@@ -141,6 +141,7 @@ pub struct Kernel {
     taken_over_ns: Option<u64>,
     counted: Counted,
     cgroups: HashMap<MapData, u64, u32>,
+    nested: Array<MapData, u32>,
     free_slots: Queue<MapData, u32>,
     has_runtime: Array<MapData, u32>,
     filters: Array<MapData, FilterRecord>,
@@ -168,6 +169,10 @@ pub struct Kernel {
 
 /// Nested cgroups that fit for every slot on average.
 const CGROUPS_PER_SLOT: u32 = 16;
+/// One container may have so much of that room: 1 in 8.
+const NESTED_SHARE: u32 = 8;
+/// And so many however few slots there are.
+const NESTED_AT_LEAST: u32 = 64;
 /// Foreign and denied calls that fit for every slot on average; entries take memory only when they are used, their
 /// table 16 bytes each. One container can have some 2,000 of the one and 12,000 of the other if it sets out to.
 const RARE_CALLS_PER_SLOT: u32 = 64;
@@ -219,13 +224,16 @@ impl Kernel {
         let log_level = log::max_level() as u8;
         let (calls, containers) = (argument::calls(), u32::from(containers));
         let executor = FileIdRecord(executor.map_or(auditor_ebpf::FileId::NONE, Executor::file));
+        let nested_limit = (slot_count.saturating_mul(CGROUPS_PER_SLOT) / NESTED_SHARE).max(NESTED_AT_LEAST);
         let mut loader = loader(&btf, &offsets);
         loader
             .override_global("CALLS", &calls, true)
             .override_global("COUNT_CONTAINERS", &containers, true)
+            .override_global("NESTED_LIMIT", &nested_limit, true)
             .override_global("EXECUTOR", &executor, true)
             .override_global(aya_log::LEVEL, &log_level, false)
             .map_max_entries("CGROUPS", slot_count.saturating_mul(CGROUPS_PER_SLOT))
+            .map_max_entries("NESTED", slot_count)
             .map_max_entries("FREE_SLOTS", slot_count)
             .map_max_entries("SLOTS", slot_count)
             .map_max_entries("NATIVE", slot_count)
@@ -259,6 +267,7 @@ impl Kernel {
         Ok(Self {
             counted: Counted::of(slot_count, |name| take_any(&mut ebpf, name))?,
             cgroups: take(&mut ebpf, "CGROUPS")?,
+            nested: take(&mut ebpf, "NESTED")?,
             free_slots: take(&mut ebpf, "FREE_SLOTS")?,
             has_runtime: take(&mut ebpf, "HAS_RUNTIME")?,
             filters: take(&mut ebpf, "FILTERS")?,

@@ -18,7 +18,7 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use super::{Counted, KernelError};
 
 /// All maps of the programs but their globals: each is pinned under its name.
-pub const MAPS: [&str; 25] = [
+pub const MAPS: [&str; 26] = [
     "ARGUMENTS",
     "ARGUMENT_SHARES",
     "AYA_LOGS",
@@ -36,6 +36,7 @@ pub const MAPS: [&str; 25] = [
     "LAST_CGROUP",
     "LOST",
     "NATIVE",
+    "NESTED",
     "READING",
     "REFUSALS",
     "RUNTIME",

@@ -127,6 +127,7 @@ impl Kernel {
                 .set(slot.0, WatchRecord(Watch::NONE), ANY)
                 .map_err(|error| KernelError::map("WATCHES", &error))?;
             self.set_comers(*slot, COMERS_PROGRAMS)?;
+            self.nested.set(slot.0, 0, ANY).map_err(|error| KernelError::map("NESTED", &error))?;
             self.give_back(*slot)?;
         }
         Ok(())

@@ -73,8 +73,8 @@ fn floods_of_calls_processes_and_control_groups_spoil_nobody_else_s_counts() -> 
     Ok(())
 }
 
-/// More control groups inside one container than there is room for: its own record has the gap, and those that were there
-/// before have none.
+/// More control groups inside one container than its share of the room: its own record has the gap, and those that were
+/// there before, or come after, have none.
 #[test]
 fn control_groups_that_stay_are_a_loss_of_the_container_that_has_them() -> Result<()> {
     let stage = Stage::shared(CgroupMode::Unified)?;
@@ -94,10 +94,15 @@ fn control_groups_that_stay_are_a_loss_of_the_container_that_has_them() -> Resul
     let told = sample(&auditor.metrics()?, "auditor_lost_events_total{reason=\"nested_cgroup\"}");
     ensure!(told == format!("{lost}").parse().ok(), "{lost} lost, {told:?} told");
     ensure!(auditor.show("groups64")?["window"]["complete"] == false);
+    // It has filled its own share: one that comes later has room.
+    let line = ["run", "--name", "later64", BUSYBOX, "/groundtruth", "work", "124*77", "i386:147*7"];
+    let issued = groundtruth::parse(&stage.engine.client(line)?)?;
+    compare(&auditor.rows("later64")?, &issued, true)?;
+    ensure!(auditor.show("later64")?["window"]["complete"] == true, "{}", auditor.show("later64")?["window"]);
     quiet.next()?;
     ensure!(counted(&auditor, "beside")? == CALLS);
     let window = &auditor.show("beside")?["window"];
     ensure!(window["complete"] == true && window["lost"] == 0, "{window}");
-    stage.engine.client(["rm", "--force", "groups64", "beside"])?;
+    stage.engine.client(["rm", "--force", "groups64", "beside", "later64"])?;
     Ok(())
 }
