@@ -363,7 +363,7 @@ fn holds_out(
 fn scrape_storms_slow_clients_odd_methods_and_huge_bodies_are_bounded() -> Result<()> {
     let stage = Stage::shared(CgroupMode::Unified)?;
     let stop = AtomicBool::new(false);
-    let [scrapes, refusals] = [0, 0].map(AtomicUsize::new);
+    let [scrapes, refusals, served] = [0; 3].map(AtomicUsize::new);
     let body = vec![b'x'; 256 * 1024];
     let requests = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n".repeat(50);
     let before = taken(&stage.auditor)?;
@@ -384,15 +384,16 @@ fn scrape_storms_slow_clients_odd_methods_and_huge_bodies_are_bounded() -> Resul
         }
         scope.spawn(move || hostile.storm(b"BREW /metrics HTTP/1.0\r\n\r\n", refusals, "HTTP/1.0 405"));
         let scrape = || {
-            let began = Instant::now();
-            let answer = wait_for("an answer", Duration::from_secs(5), || Ok(stage.auditor.get("/metrics").ok()))?;
-            ensure!(answer.status == 200, "{} after {:?}", answer.status, began.elapsed());
+            // Where so many ask, one who asks waits for a turn, 5 s at most, and is told if there was none.
+            let answer = wait_for("an answer", Duration::from_secs(20), || Ok(stage.auditor.get("/metrics").ok()))?;
+            ensure!([200, 503].contains(&answer.status), "{}: {}", answer.status, answer.body);
+            served.fetch_add(usize::from(answer.status == 200), Ordering::Relaxed);
             Ok(())
         };
         holds_out(stage, &stage.auditor, "stormed", scrape, || stop.store(true, Ordering::Relaxed), before)
     })?;
-    let counts = [&scrapes, &refusals].map(|count| count.load(Ordering::Relaxed));
-    println!("scrapes and refusals of the storm: {counts:?}");
+    let counts = [&scrapes, &refusals, &served].map(|count| count.load(Ordering::Relaxed));
+    println!("scrapes and refusals of the storm, and scrapes beside it: {counts:?}");
     ensure!(counts.iter().all(|count| *count > 0), "nobody of the storm was answered: {counts:?}");
     Ok(())
 }
