@@ -13,6 +13,7 @@ mod follow;
 pub mod hostile;
 mod occupancy;
 mod offset;
+mod pinned;
 mod pins;
 mod program;
 mod record;
@@ -417,7 +418,7 @@ impl Kernel {
     pub fn programs(&self) -> Vec<ProgramStatus> {
         program::statuses(|name| match &self.pinned {
             Some(pinned) => pinned.program(name),
-            None => self.ebpf.program(name).and_then(|program| program.fd().ok()),
+            None => self.ebpf.program(name).and_then(|program| program.fd().ok()).map(|fd| fd.as_fd()),
         })
     }
 }

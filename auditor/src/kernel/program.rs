@@ -1,9 +1,9 @@
 //! The programs: which there are, and how they fare.
 
 use std::fs;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 
-use aya::programs::{BtfTracePoint, Iter, Program, ProgramError, ProgramFd};
+use aya::programs::{BtfTracePoint, Iter, Program, ProgramError};
 use aya::{Btf, Ebpf};
 
 use super::KernelError;
@@ -80,10 +80,9 @@ pub fn run_seed(ebpf: &mut Ebpf) -> Result<(), KernelError> {
 
 /// How each attached program fares, from the kernel's own words in `/proc/self/fdinfo` (`bpf_prog_show_fdinfo` in
 /// `kernel/bpf/syscall.c`).
-pub fn statuses<'a>(fd: impl Fn(&'static str) -> Option<&'a ProgramFd>) -> Vec<ProgramStatus> {
+pub fn statuses<'a>(fd: impl Fn(&'static str) -> Option<BorrowedFd<'a>>) -> Vec<ProgramStatus> {
     let one = |name: &'static str| {
-        let fdinfo =
-            fd(name).and_then(|fd| fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd())).ok());
+        let fdinfo = fd(name).and_then(|fd| fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).ok());
         let runs = fdinfo.as_deref().and_then(|text| number(text, "run_cnt:")).filter(|runs| *runs != 0);
         let nanoseconds = fdinfo.as_deref().and_then(|text| number(text, "run_time_ns:"));
         ProgramStatus {

@@ -1,15 +1,16 @@
 //! The set of programs, links and maps that a daemon counts with, as it is pinned: made, taken over, mended, replaced.
 
 use std::fs::{self, DirBuilder};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use aya::Ebpf;
 use aya::maps::MapData;
 use aya::programs::links::{FdLink, PinnedLink};
-use aya::programs::{BtfTracePoint, ProgramFd};
 
 use super::error::chain;
+use super::pinned::PinnedProgram;
 use super::pins::{GLOBALS, LINK, MAPS, PROGRAM, REPLACED, STAGING, layout_word};
 use super::{Kernel, KernelError, Pins, PinsError, Replaced, program};
 
@@ -31,7 +32,7 @@ pub struct Pinned {
 /// What the pins lead to. A pin that somebody removes takes nothing away from us, and is made again.
 struct Held {
     maps: Vec<(String, MapData)>,
-    programs: Vec<(&'static str, BtfTracePoint)>,
+    programs: Vec<(&'static str, PinnedProgram)>,
     links: Vec<(&'static str, Option<PinnedLink>)>,
 }
 
@@ -120,9 +121,9 @@ impl Pinned {
     }
 
     /// A program of the set.
-    pub fn program(&self, name: &str) -> Option<&ProgramFd> {
+    pub fn program(&self, name: &str) -> Option<BorrowedFd<'_>> {
         let held = self.held.as_ref()?;
-        held.programs.iter().find(|(known, _)| *known == name).and_then(|(_, program)| program.fd().ok())
+        held.programs.iter().find(|(known, _)| *known == name).map(|(_, program)| program.as_fd())
     }
 
     /// Pins anew what somebody has unpinned. Returns how many pins were gone.
@@ -152,7 +153,7 @@ impl Held {
         }
         let (mut programs, mut links) = (Vec::new(), Vec::new());
         for name in program::attached() {
-            let program = BtfTracePoint::from_pin(directory.join(format!("{PROGRAM}{name}")));
+            let program = PinnedProgram::open(&directory.join(format!("{PROGRAM}{name}")));
             programs.push((name, program.map_err(|error| KernelError::pin(directory, &error))?));
             let link = PinnedLink::from_pin(directory.join(format!("{LINK}{name}")));
             links.push((name, Some(link.map_err(|error| KernelError::pin(directory, &error))?)));
@@ -177,7 +178,7 @@ impl Held {
                 gone += 1;
             }
         }
-        for (name, program) in &mut self.programs {
+        for (name, program) in &self.programs {
             let pin = directory.join(format!("{PROGRAM}{name}"));
             if !pin.exists() {
                 program.pin(&pin).map_err(|error| failed(&error))?;
