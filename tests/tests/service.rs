@@ -1,7 +1,7 @@
 //! The daemon as its unit runs it: a user of its own, with the capabilities and groups that the unit gives, and what it
 //! does without each of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixDatagram;
@@ -13,8 +13,9 @@ use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use tests::auditord::Auditor;
+use tests::bpffs::Bpffs;
 use tests::engine::{CgroupMode, Engine};
-use tests::groundtruth::{self, compare};
+use tests::groundtruth::{add, compare, parse};
 use tests::image::{self, BUSYBOX};
 use tests::process::wait_for;
 use tests::stage::Stage;
@@ -103,7 +104,7 @@ fn history(auditor: &Auditor) -> Result<Vec<Value>> {
 fn does_its_work(auditor: &Auditor, engine: &Engine, prefix: &str) -> Result<()> {
     let (run, sleeper) = (format!("{prefix}-run"), format!("{prefix}-sleeper"));
     let work = ["/groundtruth", "work", "--threads=2", "--forks=3", "124*1000", "121@999999*50", "i386:147*10"];
-    let issued = groundtruth::parse(&engine.client([&["run", "--name", &run, BUSYBOX][..], &work].concat())?)?;
+    let issued = parse(&engine.client([&["run", "--name", &run, BUSYBOX][..], &work].concat())?)?;
     compare(&auditor.rows(&run)?, &issued, true)?;
     let shown = auditor.show(&run)?;
     assert_eq!((&shown["window"]["complete"], &shown["window"]["lost"]), (&true.into(), &0.into()), "{shown}");
@@ -150,7 +151,7 @@ fn as_a_user_with_the_unit_s_capabilities_all_works_and_two_of_them_are_given_up
     let auditor = service(&engine, &of_unit("AmbientCapabilities")?)?;
     does_its_work(&auditor, &engine, "user").with_context(|| auditor.log())?;
     // One that was there before is counted from then on.
-    let issued = groundtruth::parse(&engine.client(["exec", "early", "/groundtruth", "work", "124*77"])?)?;
+    let issued = parse(&engine.client(["exec", "early", "/groundtruth", "work", "124*77"])?)?;
     compare(&auditor.rows("early")?, &issued, true)?;
     assert_eq!(capabilities(&auditor)?, sets(DAC_READ_SEARCH), "{}", auditor.log());
     assert!(auditor.log().contains("capabilities=\"CAP_DAC_READ_SEARCH\""), "{}", auditor.log());
@@ -174,6 +175,43 @@ fn what_was_stored_is_there_for_the_next_daemon_of_that_user() -> Result<()> {
     })?;
     let after = history(&auditor)?;
     assert_eq!((&after[0]["starts"], &after[0]["images"]), (&before[0]["starts"], &before[0]["images"]), "{after:?}");
+    Ok(())
+}
+
+/// As systemd mounts it, `/sys/fs/bpf` is root's alone; the unit makes a directory in it for its user.
+#[test]
+fn pins_are_made_mended_and_taken_over_by_the_user_without_a_count_lost() -> Result<()> {
+    let (engine, bpffs) = (engine()?, Bpffs::mount()?);
+    let pins = bpffs.pins();
+    let root = pins.parent().context("the bpffs")?.display();
+    bpffs.shell(&format!("chmod 0700 {root} && install -d -m 0700 -o {USER} -g {USER} {}", pins.display()))?;
+    let mut words = bpffs.wrapper();
+    words.extend(wrapper(&of_unit("AmbientCapabilities")?, Some(group_of_socket(&engine)?)));
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let flag = format!("--bpffs={}", pins.display());
+    let mut auditor = Auditor::start_as(USER, &words, &engine.host(), &[&flag])?;
+    engine.client([&["run", "--detach", "--name", "web", BUSYBOX][..], &SLEEP].concat())?;
+    let mut issued = BTreeMap::new();
+    for signal in [Signal::SIGKILL, Signal::SIGTERM] {
+        let work = || -> Result<_> { parse(&engine.client(["exec", "web", "/groundtruth", "work", "124*500"])?) };
+        add(&mut issued, &work()?);
+        auditor.process().signal(signal)?;
+        auditor.process_mut().pause()?;
+        add(&mut issued, &work()?);
+        auditor.process_mut().restart()?;
+        auditor.wait_ready()?;
+        assert!(auditor.log().contains("took over the programs of an earlier daemon"), "{}", auditor.log());
+        compare(&auditor.rows("web")?, &issued, true)?;
+        assert_eq!(capabilities(&auditor)?, sets(DAC_READ_SEARCH), "{}", auditor.log());
+    }
+    let others = bpffs.shell(&format!("find {} ! -uid {USER}", pins.display()))?;
+    assert_eq!(others, "");
+    // What root removes is pinned again, without CAP_BPF.
+    bpffs.shell(&format!("rm {}/*/NATIVE", pins.display()))?;
+    wait_for("the pin", Duration::from_secs(20), || {
+        Ok(bpffs.shell(&format!("ls {}/*/NATIVE", pins.display())).is_ok().then_some(()))
+    })
+    .with_context(|| auditor.log())?;
     Ok(())
 }
 
@@ -219,7 +257,7 @@ fn without_cap_dac_read_search_all_is_counted_and_profiles_are_not_read() -> Res
     );
     let auditor = service(&engine, &some)?;
     engine.client([&["run", "--detach", "--name", "shut", BUSYBOX][..], &SLEEP].concat())?;
-    let issued = groundtruth::parse(&engine.client(["exec", "shut", "/groundtruth", "work", "124*500"])?)?;
+    let issued = parse(&engine.client(["exec", "shut", "/groundtruth", "work", "124*500"])?)?;
     compare(&auditor.rows("shut")?, &issued, true)?;
     let shown = auditor.settled("shut")?;
     assert_ne!(shown["profile"]["source"], "bundle", "{shown}");
@@ -239,7 +277,7 @@ fn without_the_group_of_the_engine_s_socket_all_is_counted_and_nothing_has_a_nam
         .with_context(|| auditor.log())?;
     let container = [&["run", "--detach", "--name", "nameless", BUSYBOX][..], &SLEEP].concat();
     let id = engine.client(container)?;
-    let issued = groundtruth::parse(&engine.client(["exec", "nameless", "/groundtruth", "work", "124*500"])?)?;
+    let issued = parse(&engine.client(["exec", "nameless", "/groundtruth", "work", "124*500"])?)?;
     compare(&auditor.rows(&id)?, &issued, true)?;
     assert_eq!(auditor.show(&id)?["name"], Value::Null);
     let metrics = auditor.metrics()?;
@@ -276,6 +314,50 @@ fn the_watchdog_is_fed_from_the_main_loop_however_rarely_counters_are_read() -> 
     auditor.process().signal(Signal::SIGCONT)?;
     listener.set_read_timeout(Some(Duration::from_secs(10)))?;
     while !told()?.contains("WATCHDOG=1") {}
+    Ok(())
+}
+
+/// The calls of a list of systemd's: `@group` stands for others.
+fn expanded(word: &str) -> Result<BTreeSet<String>> {
+    if !word.starts_with('@') {
+        return Ok([word.to_owned()].into());
+    }
+    let output = Command::new("systemd-analyze").args(["syscall-filter", "--no-pager", word]).output()?;
+    ensure!(output.status.success(), "systemd-analyze syscall-filter {word}: install systemd");
+    let text = String::from_utf8(output.stdout)?;
+    let words = text.lines().skip(1).map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    words.map(expanded).try_fold(BTreeSet::new(), |all, one| Ok(&all | &one?))
+}
+
+/// What the unit's lines of `SystemCallFilter=` let through, one after the other.
+fn let_through() -> Result<BTreeSet<String>> {
+    let unit = fs::read_to_string(tests::root().join("packaging/auditor.service"))?;
+    let mut all = BTreeSet::new();
+    for line in unit.lines().filter_map(|line| line.strip_prefix("SystemCallFilter=")) {
+        let mut words = line.trim_start_matches('~').split_whitespace().map(expanded);
+        let some = words.try_fold(BTreeSet::new(), |all, one| anyhow::Ok(&all | &one?))?;
+        all = if line.starts_with('~') { &all - &some } else { &all | &some };
+    }
+    Ok(all)
+}
+
+#[test]
+fn the_daemon_makes_no_call_that_its_unit_refuses() -> Result<()> {
+    let engine = engine()?;
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("calls");
+    let words = ["strace", "-f", "-qq", "-o", &file.display().to_string()];
+    let mut auditor = Auditor::start_behind(&words, &engine.host(), &[])?;
+    does_its_work(&auditor, &engine, "traced").with_context(|| auditor.log())?;
+    auditor.process_mut().pause()?;
+    let text = fs::read_to_string(&file)?;
+    let is_name = |name: &&str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let calls = text.lines().filter_map(|line| line.split_whitespace().nth(1)?.split_once('(').map(|(name, _)| name));
+    let made: BTreeSet<String> = calls.filter(is_name).map(str::to_owned).collect();
+    ensure!(["bpf", "capset", "accept4", "fdatasync"].iter().all(|name| made.contains(*name)), "{made:?}");
+    let through = let_through()?;
+    assert!(!through.contains("open_by_handle_at") && !through.contains("ptrace"), "{through:?}");
+    assert_eq!(made.difference(&through).collect::<Vec<_>>(), Vec::<&String>::new());
     Ok(())
 }
 
