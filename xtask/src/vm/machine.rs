@@ -88,7 +88,9 @@ impl Machine {
         qemu.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "3G", "-display", "none"]);
         qemu.args(["-monitor", "none", "-nic", "none", "-kernel"]).arg(self.kernel(kernel));
         qemu.arg("-initrd").arg(self.directory.join(format!("initrd.img-{kernel}")));
-        qemu.args(["-append", "root=/dev/vda rw console=ttyS0 panic=-1 quiet"]);
+        // What takes seconds on a processor takes minutes here; a unit's own limits stay.
+        let patient = "systemd.default_timeout_start_sec=600";
+        qemu.arg("-append").arg(format!("root=/dev/vda rw console=ttyS0 panic=-1 quiet {patient}"));
         qemu.args(["-drive", &disk(&self.directory.join("disk.img")), "-drive", &disk(payload)]);
         qemu.arg("-serial").arg(format!("file:{}", console.display()));
         qemu.arg("-serial").arg(format!("file:{}", said.display()));

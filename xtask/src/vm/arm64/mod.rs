@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::machine::watch;
+use super::machine::{newest, watch};
 use crate::setup::Group;
 use crate::{repo, setup};
 
@@ -47,7 +47,7 @@ pub fn run() -> Result<bool> {
     let initrd = directory.join("initrd");
     archive(machine, &initrd)?;
 
-    let image = super::machine::newest(&kernel.join("boot"), "vmlinuz-")?;
+    let image = newest(&kernel.join("boot"), "vmlinuz-")?;
     let said = directory.join("rig.log");
     // Off with us, however we end.
     let mut qemu = repo::command("setpriv");
@@ -103,7 +103,7 @@ impl Packages {
 
     fn apt(&self, program: &str) -> Command {
         let mut command = repo::command(program);
-        command.env("APT_CONFIG", self.directory.join("apt/conf")).current_dir(self.directory.join("packages"));
+        command.env("APT_CONFIG", self.directory.join("apt/conf")).current_dir(&self.directory);
         command
     }
 
@@ -117,17 +117,21 @@ impl Packages {
         names.max_by_key(|name| numbers(name)).map(str::to_owned).context("no Linux for arm64 in the sources of apt")
     }
 
-    /// Fetches a package and gives the tree of its files.
+    /// The tree of a package's files, fetched where there is none of its newest version.
     fn unpack(&self, package: &str) -> Result<PathBuf> {
-        let tree = self.directory.join("packages").join(package);
-        let uris = repo::read(self.apt("apt-get").args(["download", "--print-uris", "--quiet=2", package]))?;
-        let file = uris.split_whitespace().nth(1).with_context(|| format!("no package {package} for arm64"))?;
-        let file = self.directory.join("packages").join(file);
-        if !file.exists() || !tree.exists() {
+        let said = repo::read(self.apt("apt-cache").args(["show", "--no-all-versions", package]))?;
+        let version = said.lines().find_map(|line| line.strip_prefix("Version: "));
+        let version = version.with_context(|| format!("no package {package} for arm64 in the sources of apt"))?;
+        let tree = self.directory.join("packages").join(format!("{package}_{version}"));
+        if !tree.exists() {
             println!("vm: fetching {package} for arm64");
-            repo::read(self.apt("apt-get").args(["download", "--quiet=2", package]))?;
-            _ = fs::remove_dir_all(&tree);
-            repo::run(repo::command("dpkg-deb").arg("--extract").arg(&file).arg(&tree))?;
+            let fetched = tempfile::tempdir_in(&self.directory).context("making a directory for a package")?;
+            repo::read(self.apt("apt-get").args(["download", "--quiet=2", package]).current_dir(fetched.path()))?;
+            let file = newest(fetched.path(), package)?;
+            // Only a whole one gets the name that is looked for.
+            let unpacked = fetched.path().join("tree");
+            repo::run(repo::command("dpkg-deb").arg("--extract").arg(&file).arg(&unpacked))?;
+            fs::rename(&unpacked, &tree).with_context(|| format!("naming {}", tree.display()))?;
         }
         Ok(tree)
     }
