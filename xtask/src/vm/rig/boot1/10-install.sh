@@ -5,4 +5,4 @@
 apt_get install /rig/deb/auditor.deb
 is_ready || fail "the service is $(systemctl is-active auditor)"
 [ "$(systemctl is-enabled auditor)" = enabled ]
-auditor doctor || fail "doctor: $?"
+examine
