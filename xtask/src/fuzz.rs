@@ -30,6 +30,9 @@ pub struct Arguments {
     /// Stop a target after so many executions (10 million unless --seconds is given).
     #[arg(long)]
     runs: Option<u64>,
+    /// What watches over them meanwhile.
+    #[arg(long, value_enum, default_value_t = Sanitizer::Leak)]
+    sanitizer: Sanitizer,
     /// Keep in the tree what reached new code, as little of it as does.
     #[arg(long)]
     keep: bool,
@@ -41,13 +44,31 @@ pub struct Arguments {
     no_build: bool,
 }
 
+/// What watches over a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Sanitizer {
+    /// What is not freed.
+    Leak,
+    /// Also what is read and written outside of what was allocated; it costs more than twice the time.
+    Address,
+}
+
+impl Sanitizer {
+    /// As the compiler spells it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Leak => "leak",
+            Self::Address => "address",
+        }
+    }
+}
+
 /// One target, as the fuzz package tells of it.
 struct Target {
     name: String,
     reads: String,
     law: String,
     max_len: u64,
-    sanitizer: String,
 }
 
 /// Builds the fuzzer and runs it.
@@ -64,8 +85,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         bail!("there is no such target; these are: {}", names.join(" "));
     }
     let runs = arguments.runs.or(arguments.seconds.is_none().then_some(RUNS));
+    let binary = build(arguments.sanitizer, arguments.no_build)?;
     for target in wanted {
-        let binary = build(&target.sanitizer, arguments.no_build)?;
         let outcome = throw(target, &binary, runs, arguments.seconds)?;
         println!("fuzz: {}: {outcome}", target.name);
         if arguments.keep {
@@ -81,17 +102,17 @@ fn targets() -> Result<Vec<Target>> {
         let value: serde_json::Value = serde_json::from_str(line).context("reading the list of targets")?;
         let text = |key: &str| value[key].as_str().unwrap_or_default().to_owned();
         let max_len = value["max_len"].as_u64().unwrap_or(4096);
-        let (name, reads, law, sanitizer) = (text("name"), text("reads"), text("law"), text("sanitizer"));
-        Ok(Target { name, reads, law, max_len, sanitizer })
+        Ok(Target { name: text("name"), reads: text("reads"), law: text("law"), max_len })
     };
     listed.lines().map(target).collect()
 }
 
 /// Builds the fuzzer's program with a sanitizer, and with what tells it which code was reached.
-fn build(sanitizer: &str, is_built: bool) -> Result<PathBuf> {
+fn build(sanitizer: Sanitizer, is_built: bool) -> Result<PathBuf> {
     let coverage = ["level=4", "inline-8bit-counters", "pc-table", "trace-compares"]
         .map(|option| format!("-Cllvm-args=-sanitizer-coverage-{option}"))
         .join(" ");
+    let sanitizer = sanitizer.name();
     let directory = repo::target().join(format!("fuzz-{sanitizer}"));
     let binary = directory.join(TRIPLE).join("fuzz/fuzz");
     if is_built {

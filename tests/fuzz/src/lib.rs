@@ -8,4 +8,4 @@
 pub mod daemon;
 mod target;
 
-pub use target::{ALL, Sanitizer, Target};
+pub use target::{ALL, Target};

@@ -9,7 +9,7 @@ use super::{Target, program, work};
 use crate::repo;
 
 /// Bytes of all inputs of one target that are kept, the smallest first.
-const KEPT: usize = 24 << 10;
+const KEPT: usize = 12 << 10;
 
 /// The file of a target; `kind` is `corpus` or `regressions`.
 pub fn file(kind: &str, target: &str) -> PathBuf {

@@ -37,9 +37,12 @@ impl Outcome {
             let at = log.rfind(word)?;
             log[at + word.len()..].split_whitespace().next()?.parse().ok()
         };
+        let executions = after("stat::number_of_executed_units:").context("the fuzzer's log has no statistics")?;
+        // One that was interrupted says only how many there were in a second.
+        let by_speed = || executions.checked_div(after("stat::average_exec_per_sec:")?);
         Ok(Self {
-            executions: after("stat::number_of_executed_units:").context("the fuzzer's log has no statistics")?,
-            seconds: duration(log).unwrap_or(0),
+            executions,
+            seconds: duration(log).or_else(by_speed).unwrap_or(0),
             edges: after(" cov: ").unwrap_or(0),
             features: after(" ft: ").unwrap_or(0),
             megabytes: after("stat::peak_rss_mb:").unwrap_or(0),

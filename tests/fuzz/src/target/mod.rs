@@ -21,17 +21,6 @@ pub struct Target {
     pub run: fn(&[u8]),
     /// Bytes that the fuzzer makes up at most.
     pub max_len: u32,
-    /// What watches over it.
-    pub sanitizer: Sanitizer,
-}
-
-/// What watches over a target while the fuzzer runs it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sanitizer {
-    /// Reads and writes outside of what was allocated, and leaks: for what is reached by unsafe code of ours.
-    Address,
-    /// Leaks alone, which costs less.
-    Leak,
 }
 
 impl Target {
@@ -42,11 +31,7 @@ impl Target {
     }
 
     const fn new(name: &'static str, run: fn(&[u8]), max_len: u32, reads: &'static str, law: &'static str) -> Self {
-        Self { name, reads, law, run, max_len, sanitizer: Sanitizer::Leak }
-    }
-
-    const fn with_address(self) -> Self {
-        Self { sanitizer: Sanitizer::Address, ..self }
+        Self { name, reads, law, run, max_len }
     }
 }
 
@@ -139,9 +124,8 @@ pub const ALL: [Target; 18] = [
         512,
         "the kernel programs' events, refusals, filters and counters",
         "each refusal of the ring has a container and a name",
-    )
-    .with_address(),
-    Target::new("btf", kernel::btf, 2048, "a kernel's BTF", "").with_address(),
+    ),
+    Target::new("btf", kernel::btf, 2048, "a kernel's BTF", ""),
     Target::new(
         "word",
         word::run,
