@@ -61,7 +61,7 @@ pub fn binary() -> Result<&'static Path> {
     }
     // Cargo builds another package's library for a test, but not its binary.
     let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    build.args(["build", "--quiet", "--package", "auditor", "--bin", "auditor"]).current_dir(crate::root());
+    build.args(["build", "--quiet", "--workspace", "--bin", "auditor"]).current_dir(crate::root());
     let output = build.output().context("running cargo")?;
     if !output.status.success() {
         bail!("building auditor: {}", String::from_utf8_lossy(&output.stderr));
