@@ -2,8 +2,8 @@
 //!
 //! Unsafe code is in `auditor/src/kernel` alone: records of the kernel's that are read as plain old data, and descriptors
 //! that are registered with the runtime. Miri would say more of it and cannot run here: it is a nightly's, and it knows no
-//! bpf(2). So the unit tests, the replay of the fuzzer's corpus, and the daemon itself, in the end-to-end tests of the
-//! kernel's refusals and filters, are built with the sanitizer, which comes with every toolchain.
+//! bpf(2). So the unit tests, the replay of the fuzzer's corpus, and the daemon itself, in the end-to-end tests of
+//! denials, filters and actions, are built with the sanitizer, which comes with every toolchain.
 
 use anyhow::{Result, bail};
 use nix::sys::wait::WaitStatus;
@@ -52,7 +52,7 @@ pub fn run(short: bool) -> Result<()> {
     repo::run(repo::command("cargo").args(["build", "--quiet", "--workspace", "--bins"]))?;
     cgroups::ensure_mounted()?;
     let binary = directory.join(TRIPLE).join("debug/auditor");
-    for test in ["refusals", "filters", "counting"] {
+    for test in ["denials", "effective", "actions"] {
         let mut tests = repo::command("env");
         tests.args(["--default-signal=INT,QUIT", "cargo", "test", "--quiet", "--package", "tests", "--test", test]);
         tests.args(["--", "--test-threads=1"]).env("AUDITOR_TEST_BINARY", &binary);
