@@ -103,7 +103,20 @@ fn history(auditor: &Auditor) -> Result<Vec<Value>> {
 /// Everything that the daemon does is done, and exactly.
 fn does_its_work(auditor: &Auditor, engine: &Engine, prefix: &str) -> Result<()> {
     let (run, sleeper) = (format!("{prefix}-run"), format!("{prefix}-sleeper"));
-    let work = ["/groundtruth", "work", "--threads=2", "--forks=3", "124*1000", "121@999999*50", "i386:147*10"];
+    // It lives for long enough that also a daemon that is traced reads its bundle.
+    let work = [
+        "/bin/sh",
+        "-c",
+        "/bin/busybox sleep 5; exec \"$@\"",
+        "sh",
+        "/groundtruth",
+        "work",
+        "--threads=2",
+        "--forks=3",
+        "124*1000",
+        "121@999999*50",
+        "i386:147*10",
+    ];
     let issued = parse(&engine.client([&["run", "--name", &run, BUSYBOX][..], &work].concat())?)?;
     compare(&auditor.rows(&run)?, &issued, true)?;
     let shown = auditor.show(&run)?;
