@@ -166,6 +166,8 @@ impl Settings {
 }
 
 impl Config {
+    /// The file that the package's service is configured by.
+    pub const DEFAULT_FILE: &'static str = "/etc/auditor/auditor.toml";
     /// The control socket when nobody says otherwise.
     pub const DEFAULT_SOCKET: &'static str = "/run/auditor/auditor.sock";
     /// Where evidence is kept when nobody says otherwise.

@@ -5,6 +5,7 @@ mod fixture;
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -639,4 +640,22 @@ fn profile_check_covers_names_the_calls_of_a_container_that_a_profile_refuses() 
     assert_eq!((ran.code, json.as_array().unwrap().iter().filter(says).count()), (1, 1), "{}", ran.stdout);
     let nobody = run(&daemon.socket, &["profile", "check", &good, "--covers", "nobody"]);
     assert_eq!((nobody.code, nobody.stdout.as_str()), (2, ""));
+}
+
+#[test]
+fn the_journal_gets_the_priority_of_each_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let said = |journal: bool| {
+        let path = directory.path().join(format!("log-{journal}"));
+        let file = std::fs::File::create(&path).unwrap();
+        let of = file.metadata().unwrap();
+        let mut command = auditor(Path::new("/nonexistent"), &["check-config", "/nonexistent"]);
+        // As systemd says it, of this file or of another.
+        let inode = of.ino() + u64::from(!journal);
+        command.env("JOURNAL_STREAM", format!("{}:{inode}", of.dev())).stderr(file);
+        assert_eq!(command.status().unwrap().code(), Some(2));
+        std::fs::read_to_string(path).unwrap()
+    };
+    assert!(said(true).starts_with("<3>auditor: "), "{}", said(true));
+    assert!(said(false).starts_with("auditor: "), "{}", said(false));
 }

@@ -282,8 +282,10 @@ fn what_other_programs_counted_is_read_out_before_they_are_replaced() -> Result<
     compare(&auditor.rows("over")?, &over, true)?;
     add(&mut issued, &parse(&engine.client([&["exec", "web"][..], &WORK].concat())?)?);
     compare(&auditor.rows("web")?, &issued, true)?;
-    let sets = bpffs.shell(&format!("ls {}", bpffs.pins().display()))?;
-    ensure!(sets.lines().count() == 1 && !sets.contains("0123456789abcdef"), "{sets}");
+    wait_for("the old set's removal", Duration::from_secs(10), || {
+        let sets = bpffs.shell(&format!("ls {}", bpffs.pins().display()))?;
+        Ok((sets.lines().count() == 1 && !sets.contains("0123456789abcdef")).then_some(()))
+    })?;
     // Nobody saw the moment in between.
     ensure!(auditor.show("web")?["window"]["complete"] == false, "{}", auditor.show("web")?["window"]);
     // What it read out is its own from now on.
@@ -314,8 +316,11 @@ fn pins_of_an_unknown_layout_or_with_parts_missing_are_given_up_and_told_of() ->
         auditor.wait_ready()?;
         let log = auditor.log().split_off(before);
         ensure!(log.contains(said) && !log.contains("took over"), "{fault}: {log}");
-        let sets = bpffs.shell(&format!("ls {pins}"))?;
-        ensure!(sets.lines().count() == 1 && sets.starts_with("v1-"), "{fault}: {sets}");
+        wait_for("one set", Duration::from_secs(10), || {
+            let sets = bpffs.shell(&format!("ls {pins}"))?;
+            Ok((sets.lines().count() == 1 && sets.starts_with("v1-")).then_some(()))
+        })
+        .context(fault)?;
         ensure!(auditor.show("web")?["window"]["complete"] == false, "{fault}");
         let work = parse(&engine.client([&["run", "--rm", BUSYBOX][..], &WORK].concat())?)?;
         ensure!(!work.is_empty(), "{fault}");

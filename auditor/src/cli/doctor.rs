@@ -41,7 +41,9 @@ pub(super) fn run(global: &Global, out: &Output, arguments: Arguments) -> Result
         socket: global.given_socket(),
         ..Settings::default()
     };
-    let file = arguments.config.as_deref().map(config::load).transpose()?.unwrap_or_default();
+    // The package's, unless another is named.
+    let of_package = || Some(PathBuf::from(Config::DEFAULT_FILE)).filter(|file| file.is_file());
+    let file = arguments.config.or_else(of_package).as_deref().map(config::load).transpose()?.unwrap_or_default();
     let config = Config::check(flags.or(file))?;
     let at = |place: Place, default: &str| match place {
         Place::Given(directory) => Some(directory),
@@ -50,7 +52,11 @@ pub(super) fn run(global: &Global, out: &Output, arguments: Arguments) -> Result
     };
     let bpffs = at(config.bpffs, Config::DEFAULT_BPFFS);
     if arguments.clean {
-        return bpffs.map_or(Ok(Outcome::Clean), |directory| remove_pins(&directory));
+        let Some(directory) = bpffs else {
+            note("nothing is pinned, as configured");
+            return Ok(Outcome::Clean);
+        };
+        return remove_pins(&directory);
     }
     let state_dir = at(config.state_dir, Config::DEFAULT_STATE_DIR);
     let places =

@@ -10,6 +10,7 @@ mod denials;
 mod doctor;
 mod filter;
 mod history;
+mod journal;
 mod man;
 mod output;
 mod profile;
@@ -28,6 +29,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 
+pub use self::journal::Stderr;
 use crate::config::{Config, ConfigError};
 use crate::control::{self, ClientError, Request, Response};
 use crate::daemon::DaemonError;

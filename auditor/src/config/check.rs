@@ -35,7 +35,6 @@ pub(super) fn absolute(key: &'static str, path: PathBuf) -> Result<PathBuf, Conf
     Err(refuse(key, path.to_string_lossy(), "give an absolute path"))
 }
 
-/// systemd gives several, with colons between them, where a unit has several; the first is the one.
 /// A directory that may be `none`. Of several, as systemd gives them in `STATE_DIRECTORY`, the first.
 pub(super) fn place(key: &'static str, given: Option<PathBuf>) -> Result<Place, ConfigError> {
     let Some(path) = given.filter(|path| !path.as_os_str().is_empty()) else { return Ok(Place::Default) };

@@ -50,6 +50,8 @@ pub struct Account {
     pub gone_since_ns: Option<u64>,
     /// Tenures that are in `finished`, and whose slots may still hold the same.
     pub read: BTreeSet<Tenure>,
+    /// Starts that go on, and what was counted of them in slots of programs that were replaced.
+    pub begun_elsewhere: Vec<Start>,
 }
 
 impl Account {
@@ -71,6 +73,7 @@ impl Account {
             lost: 0,
             gone_since_ns: None,
             read: BTreeSet::new(),
+            begun_elsewhere: Vec::new(),
         }
     }
 

@@ -61,7 +61,7 @@ impl DaemonError {
     #[must_use]
     pub const fn host_cannot_be_audited(&self) -> bool {
         match self {
-            Self::Kernel(error) => !matches!(error, KernelError::Pins(_) | KernelError::Pin { .. }),
+            Self::Kernel(error) => error.is_of_the_host(),
             _ => matches!(self, Self::NotPermitted | Self::Cgroup(_) | Self::PartOfHierarchy(_)),
         }
     }

@@ -83,9 +83,14 @@ impl Keeping {
         }
     }
 
-    /// Whether all of this batch is on the disk.
-    pub fn settle(&self) -> bool {
-        self.store.as_ref().is_some_and(|store| store.settle(LAST_WRITE))
+    /// Number of the latest batch.
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Whether this batch is on the disk; without a store nothing ever is, and nobody waits for it.
+    pub fn has_on_disk(&self, number: u64) -> bool {
+        self.store.as_ref().is_none_or(|store| store.committed() >= number)
     }
 
     /// What an earlier daemon saw of starts that went on when it ended, once that is known.
@@ -129,10 +134,10 @@ impl Keeping {
         {
             error!(%error, "the arguments of calls cannot be read");
         }
-        self.number += 1;
-        let batch = ledger.take_unkept(self.number);
+        let batch = ledger.take_unkept(self.number + 1);
         self.last = Some(Instant::now());
         if !batch.starts.is_empty() || !batch.accounts.is_empty() || batch.running != self.running {
+            self.number += 1;
             self.running.clone_from(&batch.running);
             store.save(batch);
         }

@@ -118,9 +118,10 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         None => Kernel::load(config.max_containers)?,
     };
     ledger.take_over(&kernel)?;
+    let mut met = Vec::new();
     if kernel.taken_over_ns().is_some() {
         // Whoever is counted already is known before the others are looked for.
-        ledger.meet(&kernel)?;
+        met = ledger.meet(&kernel)?;
         info!(
             containers = ledger.running().len(),
             "took over the programs of an earlier daemon, and what they counted"
@@ -147,22 +148,12 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     programs::give_up_privileges(&mut kernel);
     let mut refusals = Refusals::default();
     let mut gather = Pause::default();
-    for id in ledger.meet(&kernel)? {
-        reader.read(id, None);
-    }
-    for id in ledger.count(&mut kernel, Now::read())? {
-        reader.read(id, None);
-    }
-    if !replaced.is_empty() {
-        // What they held is kept before it is removed.
-        keeping.now(&mut ledger, &kernel);
-        if !keeping.settle() {
-            warn!("what an earlier version's programs counted could not be stored; it is known to this daemon alone");
-        }
-        for old in replaced {
-            old.remove().map_err(crate::kernel::KernelError::from)?;
-        }
-    }
+    met.extend(ledger.meet(&kernel)?);
+    met.extend(ledger.count(&mut kernel, Now::read())?);
+    met.into_iter().for_each(|id| reader.read(id, None));
+    // What older programs held is removed when it is kept.
+    keeping.now(&mut ledger, &kernel);
+    let mut replaced = programs::Leaving::of(replaced, keeping.number());
 
     let (source, mut queries) = Source::new(QUERIES_WAITING, QUERY_DEADLINE);
     let source = source.with_library(keeping.library());
@@ -177,6 +168,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     tasks.spawn(feed.map(|()| "connection to docker"));
 
     let mut adoption = Adoption::default();
+    let mut pinning = programs::Pinning::default();
     let (compared_sender, mut compared) = mpsc::channel(COMPARISONS_WAITING);
     let mut differing = Differing::new(compared_sender);
     let mut looking = Looking::default();
@@ -233,7 +225,8 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                 ledger.look_at_processes();
                 keeping.now_and_then(&mut ledger, &kernel);
                 give_back(&mut ledger, &mut kernel, keeping.committed());
-                programs::check(&mut kernel)?;
+                replaced.remove_kept(&keeping);
+                pinning.check(&mut kernel)?;
                 looking.now_and_then(&mut ledger, &mut kernel, &mut differing);
                 if let Ok(now) = procfs::boot_time() {
                     ledger.forget_gone(now);
@@ -253,7 +246,10 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                 looking.soon();
             }
             Event::Compared(compared) => differing.take(*compared),
-            Event::Kept => give_back(&mut ledger, &mut kernel, keeping.committed()),
+            Event::Kept => {
+                give_back(&mut ledger, &mut kernel, keeping.committed());
+                replaced.remove_kept(&keeping);
+            }
             Event::Query(query) => {
                 sync(&mut ledger, &mut kernel, &reader);
                 ledger.look_at_processes();
@@ -264,6 +260,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                     Query::Snapshot { reply } => {
                         let mut snapshot = answer::snapshot(&ledger, &kernel, &refusals, root.hierarchy(), &differing);
                         snapshot.health.store_error = keeping.trouble();
+                        snapshot.health.not_ready.extend(pinning.trouble());
                         snapshot.health.lost_events.insert("start_not_stored".to_owned(), keeping.given_up());
                         let _ = reply.send(Arc::new(snapshot));
                     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use tracing::{error, info, warn};
 
 use super::DaemonError;
+use super::keeping::Keeping;
 use super::ledger::Ledger;
 use super::run::Now;
 use crate::config::{Config, Place};
@@ -41,17 +42,69 @@ pub fn take_replaced(ledger: &mut Ledger, old: &Replaced) -> Result<(), DaemonEr
     Ok(())
 }
 
-/// Sees whether the programs run, and are pinned.
-pub fn check(kernel: &mut Kernel) -> Result<(), DaemonError> {
-    if !kernel.is_counting()? {
-        return Err(DaemonError::NotCounting);
+/// Pinned sets of older programs, until what they hold is kept.
+pub struct Leaving {
+    sets: Vec<Replaced>,
+    /// The batch that has what they hold.
+    number: u64,
+}
+
+impl Leaving {
+    /// What these sets hold is in the batch of this number.
+    pub const fn of(sets: Vec<Replaced>, number: u64) -> Self {
+        Self { sets, number }
     }
-    match kernel.mend_pins() {
-        Ok(0) => {}
-        Ok(gone) => warn!(gone, "pins of the programs were removed by somebody; they are there again"),
-        Err(error) => error!(%error, "the programs cannot be pinned: they end with this daemon"),
+
+    /// Removes them, if that batch is on the disk.
+    pub fn remove_kept(&mut self, keeping: &Keeping) {
+        if self.sets.is_empty() || !keeping.has_on_disk(self.number) {
+            return;
+        }
+        for old in self.sets.drain(..) {
+            let name = old.name();
+            if let Err(error) = old.remove() {
+                warn!(%error, pins = name, "pins of an earlier daemon stay; auditor doctor --clean removes them");
+            }
+        }
     }
-    Ok(())
+}
+
+/// Whether the programs run, and are pinned.
+#[derive(Debug, Default)]
+pub struct Pinning {
+    trouble: Option<String>,
+}
+
+impl Pinning {
+    /// Looks.
+    ///
+    /// # Errors
+    /// When the programs do not run any more.
+    pub fn check(&mut self, kernel: &mut Kernel) -> Result<(), DaemonError> {
+        if !kernel.is_counting()? {
+            return Err(DaemonError::NotCounting);
+        }
+        let before = self.trouble.take();
+        match kernel.mend_pins() {
+            Ok(0) => {}
+            Ok(gone) => warn!(gone, "pins of the programs were removed by somebody; they are there again"),
+            Err(error) => {
+                // One line for a cause, however often it is tried.
+                if before.is_none() {
+                    error!(%error, "the programs cannot be pinned: counting ends with this daemon");
+                }
+                self.trouble = Some(error.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    /// Why they are not pinned.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble
+            .as_ref()
+            .map(|why| format!("the programs are not pinned, and counting ends with the daemon: {why}"))
+    }
 }
 
 /// Gives up what counting does not need, tried with what the daemon asks of the kernel half from here on.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::account::{Account, Tenure};
+use super::account::{Account, Tenure, tenure};
 use super::differing::Differing;
 use super::enforced::{self, Enforced, Known};
 use super::profile::Declared;
@@ -18,7 +18,7 @@ use crate::docker::{Container, Engine};
 use crate::effective::{Comparison, Differences, Unclear};
 use crate::evidence::{self, ByFilter, Command, Evidence, Start, Workload};
 use crate::filter::Program;
-use crate::kernel::{SlotNr, SlotOwner};
+use crate::kernel::{SlotNr, SlotOwner, SlotState};
 use crate::profile::Runtime;
 use crate::report::view::{ContainerView, EffectiveMode, ProfileKind, ProfileView, SyscallView, WindowView};
 use crate::syscall::{Abi, SyscallNr};
@@ -61,6 +61,8 @@ pub struct Record {
     pub gone_since: Option<Duration>,
     /// What its finished counters have of slots that may still hold the same.
     read: BTreeSet<Tenure>,
+    /// Starts that go on, and what was counted of them in slots of programs that were replaced.
+    begun_elsewhere: BTreeMap<String, Start>,
     /// Whether its account was kept as it is now.
     is_kept: bool,
 }
@@ -93,6 +95,7 @@ impl Record {
             lost: 0,
             gone_since: None,
             read: BTreeSet::new(),
+            begun_elsewhere: BTreeMap::new(),
             is_kept: true,
         }
     }
@@ -111,6 +114,7 @@ impl Record {
         record.lost = account.lost;
         record.gone_since = account.gone_since_ns.map(Duration::from_nanos);
         record.read = account.read;
+        record.begun_elsewhere = account.begun_elsewhere.into_iter().map(|start| (start.id.clone(), start)).collect();
         record
     }
 
@@ -132,6 +136,7 @@ impl Record {
         account.lost = self.lost;
         account.gone_since_ns = self.gone_since.map(nanoseconds);
         account.read.clone_from(&self.read);
+        account.begun_elsewhere = self.begun_elsewhere.values().cloned().collect();
         Some(account)
     }
 
@@ -187,7 +192,11 @@ impl Record {
         }
         self.settle(engine);
         let since = Duration::from_nanos(owner.since_ns);
-        self.live.insert(slot, run());
+        let mut run = run();
+        if let Some(start) = self.begun_elsewhere.get(run.id()) {
+            run.continue_from(start.clone());
+        }
+        self.live.insert(slot, run);
         self.since = Some(self.since.map_or(since, |known| known.min(since)));
         self.starts += u32::from(owner.from_first_call);
         self.from_first_call &= owner.from_first_call;
@@ -252,22 +261,43 @@ impl Record {
             self.finished.merge(run.counters());
             self.lost += run.lost();
             let start = run.start(self.id, self.name(), || self.under(engine));
-            self.not_kept.insert(start.id.clone());
-            self.ended.push(start);
-            evidence::keep(&mut self.ended, STARTS_KEPT, STARTS_AND_SUMMARIES);
+            self.begun_elsewhere.remove(&start.id);
+            self.end(start);
         }
         if self.live.is_empty() {
             self.enforced.ended();
         }
     }
 
-    /// Its slot was an older program's, which counts no more; what was counted in it stays, and the start goes on in another
-    /// slot. Returns what was seen of it.
-    pub fn slot_replaced(&mut self, slot: SlotNr, tenure: Tenure, engine: Option<&Engine>) -> Option<Start> {
-        self.slot_released(slot, tenure, engine);
-        let start = self.ended.pop()?;
-        self.not_kept.remove(&start.id);
-        Some(start)
+    /// A slot of older programs, which count no more, had this of it. What was counted stays; where the cgroup is still there,
+    /// the start goes on in another slot.
+    pub fn take_in(&mut self, run: &Run, owner: &SlotOwner, now: Now, engine: Option<&Engine>) {
+        let since = Duration::from_nanos(owner.since_ns);
+        self.since = Some(self.since.map_or(since, |known| known.min(since)));
+        self.starts += u32::from(owner.from_first_call);
+        self.from_first_call &= owner.from_first_call;
+        for key in run.counters().tallies.keys() {
+            self.seen.entry(*key).or_insert(Seen { first: now.wall, last: now.wall });
+        }
+        self.finished.merge(run.counters());
+        self.lost += run.lost();
+        self.read.insert(tenure(owner));
+        self.is_kept = false;
+        let start = run.start(self.id, self.name(), || self.under(engine));
+        if owner.state == SlotState::Removed {
+            self.end(start);
+            return;
+        }
+        if let Some(live) = self.live.values_mut().find(|live| live.id() == start.id) {
+            live.continue_from(start.clone());
+        }
+        self.begun_elsewhere.insert(start.id.clone(), start);
+    }
+
+    fn end(&mut self, start: Start) {
+        self.not_kept.insert(start.id.clone());
+        self.ended.push(start);
+        evidence::keep(&mut self.ended, STARTS_KEPT, STARTS_AND_SUMMARIES);
     }
 
     /// What an earlier daemon saw of a start. Given back where it is none that goes on here.

@@ -149,6 +149,11 @@ impl Run {
         true
     }
 
+    /// It began in a slot of programs that were replaced: this was counted there, and its own counters come on top.
+    pub fn continue_from(&mut self, start: Start) {
+        (self.before, self.resumed, self.changed) = (Some(start), false, true);
+    }
+
     /// What an earlier daemon saw of it. Given back where that is known already.
     pub fn seen_before(&mut self, start: Start) -> Option<Start> {
         if self.before.is_some() {

@@ -29,6 +29,11 @@ pub enum KernelError {
     /// The kernel refused to take the programs or maps.
     #[error("cannot load the eBPF programs: {0}")]
     Load(String),
+    /// There is no room for them.
+    #[error(
+        "the kernel has no memory for the programs and maps: {0}; lower max_containers, or raise the service's MemoryMax"
+    )]
+    NoMemory(String),
     /// A program could not be attached.
     #[error("cannot attach the eBPF program {program}: {reason}")]
     Attach {
@@ -70,14 +75,23 @@ impl KernelError {
         let text = chain(error);
         let mut cause = Some(error);
         while let Some(error) = cause {
-            if let Some(io) = error.downcast_ref::<std::io::Error>()
-                && io.kind() == std::io::ErrorKind::PermissionDenied
-            {
-                return Self::NotPermitted(text);
+            match error.downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
+                Some(std::io::ErrorKind::PermissionDenied) => return Self::NotPermitted(text),
+                Some(std::io::ErrorKind::OutOfMemory) => return Self::NoMemory(text),
+                _ => {}
             }
             cause = error.source();
         }
         Self::Load(text)
+    }
+
+    /// Whether the host as it is cannot be audited, however often it is tried.
+    #[must_use]
+    pub const fn is_of_the_host(&self) -> bool {
+        matches!(
+            self,
+            Self::NoBtf(_) | Self::NoField { .. } | Self::NotPermitted(_) | Self::Load(_) | Self::Attach { .. }
+        )
     }
 
     pub(super) fn map(map: &'static str, error: &(dyn std::error::Error + 'static)) -> Self {

@@ -242,7 +242,7 @@ impl Kernel {
     }
 
     /// After cgroups with tasks in them were given slots.
-    fn look_at_tasks(&mut self) -> Result<(), KernelError> {
+    pub(super) fn look_at_tasks(&mut self) -> Result<(), KernelError> {
         self.raise_generation()?;
         program::run_seed(&mut self.ebpf)
     }

@@ -1,4 +1,4 @@
-//! A pinned program, held by nothing but its descriptor: enough to pin it again, and to see how it fares.
+//! A pinned program or link, held by nothing but its descriptor: enough to pin it again, and to see how it fares.
 //!
 //! aya opens a pinned program by way of the BTF that it is attached to, and to be given that by its number takes
 //! CAP_SYS_ADMIN (`bpf_btf_get_fd_by_id` in kernel/bpf/syscall.c), which the daemon's user does not have.
@@ -22,11 +22,11 @@ struct ObjectAttributes {
     file_flags: u32,
 }
 
-/// The program.
+/// The program, or the link.
 #[derive(Debug)]
-pub struct PinnedProgram(OwnedFd);
+pub struct PinnedObject(OwnedFd);
 
-impl PinnedProgram {
+impl PinnedObject {
     /// Opens a pin.
     ///
     /// # Errors
@@ -46,7 +46,7 @@ impl PinnedProgram {
     }
 }
 
-impl AsFd for PinnedProgram {
+impl AsFd for PinnedObject {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }

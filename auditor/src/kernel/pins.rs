@@ -165,7 +165,11 @@ impl Pins {
         for name in &sets {
             pins.remove(name)?;
         }
-        fs::remove_dir(root).map_err(|source| PinsError::io("remove", root, source))?;
+        match fs::remove_dir(root) {
+            // Somebody else's pins are there, or somebody's file system is mounted there.
+            Err(error) if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::ResourceBusy) => {}
+            removed => removed.map_err(|source| PinsError::io("remove", root, source))?,
+        }
         Ok(Some(sets.len()))
     }
 
@@ -194,8 +198,10 @@ impl Pins {
         let mut names = Vec::new();
         for entry in entries {
             let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                names.push(entry.file_name().to_string_lossy().into_owned());
+            let name = entry.file_name().to_string_lossy().into_owned();
+            // Others may pin here as well.
+            if is_set(&name) && entry.file_type()?.is_dir() {
+                names.push(name);
             }
         }
         names.sort();
@@ -221,6 +227,23 @@ impl PinsError {
     pub(super) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
         Self::Io { doing, path: path.to_owned(), source }
     }
+}
+
+/// Whether a directory is called as sets are: `v1-5ff63c72ad832eff-1024`, that with a word before it, or `staging`.
+fn is_set(name: &str) -> bool {
+    let mut rest = name;
+    while let Some(inner) = rest.strip_prefix(GOING).or_else(|| rest.strip_prefix(REPLACED)) {
+        rest = inner;
+    }
+    let is = |word: Option<&str>, digit: fn(&u8) -> bool| {
+        word.is_some_and(|word| !word.is_empty() && word.as_bytes().iter().all(digit))
+    };
+    let mut words = rest.strip_prefix('v').unwrap_or_default().split('-');
+    let named = is(words.next(), u8::is_ascii_digit)
+        && is(words.next(), u8::is_ascii_hexdigit)
+        && is(words.next(), u8::is_ascii_digit)
+        && words.next().is_none();
+    named || rest == STAGING
 }
 
 /// Links first: nothing counts into maps that are half gone.
@@ -305,4 +328,23 @@ fn counted_in(directory: &Path) -> Result<Counted, KernelError> {
 pub(super) fn pinned_map(directory: &Path, file: &str, name: &'static str) -> Result<Map, KernelError> {
     let data = MapData::from_pin(directory.join(file)).map_err(|error| KernelError::map(name, &error))?;
     Map::from_map_data(data).map_err(|error| KernelError::map(name, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_pin_is_no_set() {
+        for name in
+            ["v1-5ff63c72ad832eff-1024", "replaced-v1-0a-4", "going-replaced-v2-0a-4", "staging", "going-staging"]
+        {
+            assert!(is_set(name), "{name}");
+        }
+        for name in
+            ["", "tc", "cilium", "v1", "v1--4", "v1-xy-4", "v1-0a-4-5", "vx-0a-4", "going-", "replaced-tc", "1-0a-4"]
+        {
+            assert!(!is_set(name), "{name}");
+        }
+    }
 }

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use aya::Ebpf;
 use aya::maps::MapData;
-use aya::programs::links::{FdLink, PinnedLink};
+use aya::programs::links::FdLink;
 
 use super::error::chain;
-use super::pinned::PinnedProgram;
+use super::pinned::PinnedObject;
 use super::pins::{GLOBALS, LINK, MAPS, PROGRAM, REPLACED, STAGING, layout_word};
 use super::{Kernel, KernelError, Pins, PinsError, Replaced, program};
 
@@ -32,8 +32,8 @@ pub struct Pinned {
 /// What the pins lead to. A pin that somebody removes takes nothing away from us, and is made again.
 struct Held {
     maps: Vec<(String, MapData)>,
-    programs: Vec<(&'static str, PinnedProgram)>,
-    links: Vec<(&'static str, Option<PinnedLink>)>,
+    programs: Vec<(&'static str, PinnedObject)>,
+    links: Vec<(&'static str, PinnedObject)>,
 }
 
 impl Pinned {
@@ -127,9 +127,9 @@ impl Pinned {
     }
 
     /// Pins anew what somebody has unpinned. Returns how many pins were gone.
-    pub fn mend(&mut self) -> Result<usize, KernelError> {
+    pub fn mend(&self) -> Result<usize, KernelError> {
         let directory = self.directory();
-        match &mut self.held {
+        match &self.held {
             Some(held) => held.mend(&directory),
             None => Ok(0),
         }
@@ -153,15 +153,15 @@ impl Held {
         }
         let (mut programs, mut links) = (Vec::new(), Vec::new());
         for name in program::attached() {
-            let program = PinnedProgram::open(&directory.join(format!("{PROGRAM}{name}")));
+            let program = PinnedObject::open(&directory.join(format!("{PROGRAM}{name}")));
             programs.push((name, program.map_err(|error| KernelError::pin(directory, &error))?));
-            let link = PinnedLink::from_pin(directory.join(format!("{LINK}{name}")));
-            links.push((name, Some(link.map_err(|error| KernelError::pin(directory, &error))?)));
+            let link = PinnedObject::open(&directory.join(format!("{LINK}{name}")));
+            links.push((name, link.map_err(|error| KernelError::pin(directory, &error))?));
         }
         Ok(Self { maps, programs, links })
     }
 
-    fn mend(&mut self, directory: &Path) -> Result<usize, KernelError> {
+    fn mend(&self, directory: &Path) -> Result<usize, KernelError> {
         if is_whole(directory) {
             return Ok(0);
         }
@@ -185,12 +185,10 @@ impl Held {
                 gone += 1;
             }
         }
-        for (name, link) in &mut self.links {
+        for (name, link) in &self.links {
             let pin = directory.join(format!("{LINK}{name}"));
-            if !pin.exists()
-                && let Some(held) = link.take()
-            {
-                *link = Some(FdLink::from(held).pin(&pin).map_err(|error| failed(&error))?);
+            if !pin.exists() {
+                link.pin(&pin).map_err(|error| failed(&error))?;
                 gone += 1;
             }
         }

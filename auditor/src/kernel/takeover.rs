@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::thread::sleep;
 use std::time::Duration;
 
-use auditor_ebpf::{COMERS_RUNTIMES, SLOT_CLEARING, SLOT_FREE, SLOT_LIVE, SLOT_REMOVED};
+use auditor_ebpf::{COMERS_PROGRAMS, COMERS_RUNTIMES, SLOT_CLEARING, SLOT_FREE, SLOT_LIVE, SLOT_REMOVED};
 use aya::maps::{Array, MapError};
 
 use super::pins::{self, Pins, Replaced};
@@ -57,8 +57,8 @@ impl Kernel {
     ///
     /// # Errors
     /// When something cannot be pinned.
-    pub fn mend_pins(&mut self) -> Result<usize, KernelError> {
-        self.pinned.as_mut().map_or(Ok(0), Pinned::mend)
+    pub fn mend_pins(&self) -> Result<usize, KernelError> {
+        self.pinned.as_ref().map_or(Ok(0), Pinned::mend)
     }
 
     /// Removes the pins: counting ends with this process.
@@ -93,9 +93,13 @@ impl Kernel {
     /// Finishes what whoever was before us may have left half done.
     fn settle_slots(&mut self) -> Result<(), KernelError> {
         let (suspects, cleared) = (self.without_cgroup()?, self.in_state(SLOT_CLEARING)?);
-        // Everybody in the cgroups was looked at, or is a runtime's from the next on.
-        for slot in self.in_state(SLOT_LIVE)? {
-            self.set_comers(slot, COMERS_RUNTIMES)?;
+        let adopted = self.half_adopted()?;
+        if !adopted.is_empty() {
+            // Whoever gave these slots did not come to look at the tasks that were there: they are programs.
+            self.look_at_tasks()?;
+            for slot in adopted {
+                self.set_comers(slot, COMERS_RUNTIMES)?;
+            }
         }
         if !suspects.is_empty() {
             sleep(SETTLED);
@@ -106,6 +110,18 @@ impl Kernel {
         }
         self.clear(&cleared)?;
         self.find_free_slots()
+    }
+
+    /// Live slots of which whoever gave them has not said who comes into them.
+    fn half_adopted(&self) -> Result<BTreeSet<SlotNr>, KernelError> {
+        let mut found = BTreeSet::new();
+        for slot in self.in_state(SLOT_LIVE)? {
+            let comers = self.has_runtime.get(&slot.0, 0).map_err(|error| KernelError::map("HAS_RUNTIME", &error))?;
+            if comers == COMERS_PROGRAMS {
+                found.insert(slot);
+            }
+        }
+        Ok(found)
     }
 
     fn in_state(&self, state: u32) -> Result<BTreeSet<SlotNr>, KernelError> {

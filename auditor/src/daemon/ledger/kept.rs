@@ -10,7 +10,7 @@ use crate::container::ContainerId;
 use crate::daemon::account::{Account, tenure};
 use crate::daemon::record::Record;
 use crate::daemon::run::{Now, Run};
-use crate::kernel::{Counted, Kernel, KernelError, SlotNr, SlotState};
+use crate::kernel::{Counted, Kernel, KernelError, SlotNr};
 
 impl Ledger {
     /// Takes in what an earlier daemon kept of containers. From here on no slot is given back before what it held is kept.
@@ -67,18 +67,12 @@ impl Ledger {
             if record.has_read(tenure(owner)) {
                 continue;
             }
-            let engine = self.engine.as_ref();
-            record.slot_taken(slot, owner, engine, || Run::new(id, owner, &self.boot, &mut self.unfinished, true));
-            record.counted(slot, counters, counted.lost_in(slot)?, now);
-            record.called_with(slot, arguments.remove(&slot).unwrap_or_default());
-            match owner.state {
-                SlotState::Removed => record.slot_released(slot, tenure(owner), engine),
-                SlotState::Live => {
-                    if let Some(start) = record.slot_replaced(slot, tenure(owner), engine) {
-                        self.unfinished.insert(start.id.clone(), start);
-                    }
-                }
-            }
+            // Not by way of the slots: those of this number are other ones now.
+            let mut run = Run::new(id, owner, &self.boot, &mut self.unfinished, true);
+            run.counted(counters, now);
+            run.lost_in_slot(counted.lost_in(slot)?);
+            run.called_with(arguments.remove(&slot).unwrap_or_default());
+            record.take_in(&run, owner, now, self.engine.as_ref());
             taken += 1;
         }
         Ok(taken)

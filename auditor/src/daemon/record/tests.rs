@@ -85,6 +85,40 @@ fn a_start_whose_programs_were_taken_over_has_no_gap() {
 }
 
 #[test]
+fn what_replaced_programs_counted_is_added_whoever_counts_in_the_slot_now() {
+    let begun = |slot: u32, from_first_call, resumed| {
+        let owner = owner(7, from_first_call);
+        (SlotNr(slot), owner.clone(), Run::new(id(), &owner, "boot", &mut BTreeMap::new(), resumed))
+    };
+    let mut record = Record::new(id());
+    // Taken over from a daemon that was killed before it kept what the programs before its own had counted.
+    let (slot, new, run) = begun(0, false, true);
+    record.slot_taken(slot, &new, None, || run);
+    record.counted(slot, counters(3), 0, at(21));
+    let (_, old, mut run) = begun(0, true, true);
+    run.counted(counters(5), at(22));
+    run.lost_in_slot(1);
+    record.take_in(&run, &old, at(22), None);
+    assert_eq!((record.counters(), record.all_lost(), record.starts), (counters(8), 1, 1));
+    // The slot goes on, and so does the start.
+    record.counted(slot, counters(4), 0, at(23));
+    assert_eq!(record.counters(), counters(9));
+    let evidence = record.evidence(None);
+    assert_eq!((evidence.starts.len(), evidence.counters(), evidence.window().complete), (1, counters(9), false));
+    // Nor is it lost by the next one.
+    let account = record.take_account("boot").unwrap();
+    let mut later = Record::restored(id(), account);
+    assert!(later.has_read(tenure(&old)));
+    let (slot, new, run) = begun(0, false, true);
+    later.slot_taken(slot, &new, None, || run);
+    later.counted(slot, counters(6), 0, at(31));
+    let evidence = later.evidence(None);
+    assert_eq!((later.counters(), evidence.starts.len(), evidence.counters()), (counters(11), 1, counters(11)));
+    later.slot_released(slot, tenure(&new), None);
+    assert_eq!(later.evidence(None).counters(), counters(11));
+}
+
+#[test]
 fn an_account_has_all_that_the_kernel_forgets() {
     let mut record = Record::new(id());
     let slot = taken(&mut record, 3, true);
