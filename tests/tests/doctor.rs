@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tests::auditord;
+use tests::bpffs::Bpffs;
 use tests::cage::Cage;
 use tests::engine::CgroupMode;
 use tests::stage::Stage;
@@ -126,26 +127,42 @@ fn a_host_with_all_that_is_needed_and_a_daemon_is_well() -> Result<()> {
         "sleep",
         "1000",
     ])?;
-    let socket = format!("--socket={}", stage.auditor.socket().display());
+    let bpffs = Bpffs::mount()?;
+    let mut auditor = bpffs.daemon(&stage.engine.host(), &[])?;
+    let inside = bpffs.wrapper();
+    let inside: Vec<&str> = inside.iter().map(String::as_str).collect();
+    let socket = format!("--socket={}", auditor.socket().display());
     let host = format!("--docker-host={}", stage.engine.host());
-    let state = format!("--state-dir={}", stage.auditor.directory().join("state").display());
-    let (code, findings) = doctor(&[], &[&socket, &host, &state])?;
+    let state = format!("--state-dir={}", auditor.directory().join("state").display());
+    let pins = format!("--bpffs={}", bpffs.pins().display());
+    let (code, findings) = doctor(&inside, &[&socket, &host, &state, &pins])?;
     let bad: Vec<&Value> = findings.iter().filter(|finding| finding["status"] != "ok").collect();
     ensure!(bad.is_empty() && code == Some(0), "{code:?}: {bad:?}");
-    for (check, words) in
-        [("bundles", "1 of 1"), ("daemon", "nothing lost"), ("features", "task storage"), ("docker", "API")]
-    {
+    for (check, words) in [
+        ("bundles", "1 of 1"),
+        ("daemon", "nothing lost"),
+        ("features", "task storage"),
+        ("docker", "API"),
+        ("pins", "counting outlives the daemon"),
+    ] {
         let (_, text) = find(&findings, check)?;
         ensure!(text.contains(words), "{check}: {text}");
     }
     // By the daemon's own configuration the same is found.
-    let config = stage.auditor.directory().join("doctor.toml");
-    let (socket, host) = (stage.auditor.socket(), stage.engine.host());
-    let state = stage.auditor.directory().join("state");
-    std::fs::write(&config, format!("socket = {socket:?}\ndocker_host = {host:?}\nstate_dir = {state:?}\n"))?;
-    let (code, findings) = doctor(&[], &[&format!("--config={}", config.display())])?;
+    let config = auditor.directory().join("doctor.toml");
+    let (socket, host, pins) = (auditor.socket(), stage.engine.host(), bpffs.pins());
+    let state = auditor.directory().join("state");
+    let text = format!("socket = {socket:?}\ndocker_host = {host:?}\nstate_dir = {state:?}\nbpffs = {pins:?}\n");
+    std::fs::write(&config, text)?;
+    let config = format!("--config={}", config.display());
+    let (code, findings) = doctor(&inside, &[&config])?;
     ensure!(code == Some(0), "{findings:?}");
     ensure!(find(&findings, "state")?.1.contains(&*state.to_string_lossy()), "{findings:?}");
     ensure!(Path::new(&state).exists());
+    // What a daemon that is gone has left counts on.
+    auditor.process_mut().pause()?;
+    let (code, findings) = doctor(&inside, &[&config])?;
+    let (status, text) = find(&findings, "pins")?;
+    ensure!(code == Some(FINDINGS) && status == "warn" && text.contains("auditor doctor --clean"), "{text}");
     Ok(())
 }
