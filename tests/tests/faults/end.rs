@@ -160,7 +160,7 @@ fn a_daemon_that_stands_still_feeds_no_watchdog() -> Result<()> {
     let manager = Manager::new()?;
     let notify = format!("NOTIFY_SOCKET={}", manager.path.display());
     let auditor =
-        Auditor::start_behind(&["env", &notify, "WATCHDOG_USEC=30000000"], "unix:///nonexistent/docker.sock", &[])?;
+        Auditor::start_behind(&["env", &notify, "WATCHDOG_USEC=2000000"], "unix:///nonexistent/docker.sock", &[])?;
     let fed = |told: &[String]| told.iter().filter(|text| text.contains("WATCHDOG=1")).count();
     let told = manager.told(Duration::from_secs(3))?;
     // Ready, once and first of all; then it lives.
