@@ -26,6 +26,14 @@ pub fn supervise(mut program: Command) -> Result<WaitStatus> {
         signals.add(signal);
     }
     signals.thread_block().context("holding signals back")?;
+    let status = wait(&signals, first);
+    // Nor would what is started after this one.
+    signals.thread_unblock().context("letting signals through")?;
+    status
+}
+
+/// Hands signals on to the group of the first program until that has ended, and all that became ours.
+fn wait(signals: &SigSet, first: Pid) -> Result<WaitStatus> {
     let mut ended = None;
     loop {
         // First of all: it may have ended before the signals were held back.
