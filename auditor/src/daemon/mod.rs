@@ -104,9 +104,9 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     if !root.is_whole()? {
         return Err(DaemonError::PartOfHierarchy(root.path().display().to_string()));
     }
-    let pins = programs::pins(&config.bpffs)?;
     let group = config.socket_group.as_deref().map(group_id).transpose()?;
     let gate = Arc::new(http::Gate::open(config.web_config_file.as_deref())?);
+    let pins = programs::pins(&config.bpffs)?;
     let listeners = http::bind(&config.listen_addresses)?;
     let control = control::bind(&config.socket, group)?;
     let mut stop = Stop::new()?;

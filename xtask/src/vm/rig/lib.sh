@@ -30,8 +30,12 @@ property() { systemctl show --property="$1" --value auditor; }
 # Answers: systemd says that it is ready, and so does it itself.
 is_ready() { [ "$(systemctl is-active auditor)" = active ] && auditor ps >/dev/null 2>&1; }
 
+# The engine has told its name: after a start of the service that takes a while on an emulated processor.
+is_known() { auditor show "$1" -o json >/dev/null 2>&1; }
+
 # calls CONTAINER NR: what was counted of a call in all, as [calls, errors].
 calls() {
+    patient 120 is_known "$1" || fail "no container $1: $(auditor ps)"
     auditor show "$1" -o json |
         jq -c --argjson nr "$2" '.[0] // . | [.syscalls[] | select(.abi == "x86_64" and .nr == $nr) | .calls, .errors]'
 }
