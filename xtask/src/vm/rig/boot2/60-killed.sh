@@ -7,6 +7,7 @@ docker run --detach --name through --volume /tmp/killed:/out vm:image \
 sleep 3
 counted=$(calls through 124)
 # Longer than systemd would wait.
+trap 'rm -rf /run/systemd/system/auditor.service.d; systemctl daemon-reload' EXIT
 mkdir -p /run/systemd/system/auditor.service.d
 printf '[Service]\nRestartSec=60\n' >/run/systemd/system/auditor.service.d/rig.conf
 systemctl daemon-reload
@@ -29,5 +30,3 @@ got=$(calls meanwhile 124)
 say "of one that lived meanwhile: $got"
 auditor ps -o json | jq -e 'any(.[]; .name == "through" and .window.complete)' >/dev/null || fail "$(auditor ps)"
 docker rm --force through >/dev/null
-rm -r /run/systemd/system/auditor.service.d
-systemctl daemon-reload
