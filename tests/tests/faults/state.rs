@@ -40,8 +40,8 @@ fn a_damaged_or_cut_state_is_moved_aside_said_and_begun_anew() -> Result<()> {
     let flag = format!("--state-dir={}", state.display());
     let file = state.join("evidence.redb");
     let mut auditor = Auditor::start(&stage.engine.host(), &[&flag])?;
-    stage.groundtruth("stored", &[], &["work", "124*3"])?;
-    kept(&auditor, "stored")?;
+    stage.groundtruth("spoilt", &[], &["work", "124*3"])?;
+    kept(&auditor, "spoilt")?;
     std::thread::sleep(Duration::from_secs(2));
     auditor.process_mut().pause()?;
     drop(auditor);
@@ -65,7 +65,7 @@ fn a_damaged_or_cut_state_is_moved_aside_said_and_begun_anew() -> Result<()> {
             "{how}: what was there is gone"
         );
         // Clean, and at work.
-        ensure!(history(&auditor).unwrap_or_default().iter().all(|start| start["name"] != "stored"), "{how}");
+        ensure!(history(&auditor).unwrap_or_default().iter().all(|start| start["name"] != "spoilt"), "{how}");
         let name = format!("after-{how}");
         stage.groundtruth(&name, &[], &["work", "124*3"])?;
         kept(&auditor, &name)?;
@@ -75,7 +75,7 @@ fn a_damaged_or_cut_state_is_moved_aside_said_and_begun_anew() -> Result<()> {
     // What is whole is taken up as it was.
     fs::write(&file, &whole)?;
     let auditor = Auditor::start(&stage.engine.host(), &[&flag])?;
-    kept(&auditor, "stored")?;
+    kept(&auditor, "spoilt")?;
     ensure!(!auditor.log().contains("moved to"), "{}", auditor.log());
     Ok(())
 }
