@@ -68,7 +68,7 @@ fn is_entered(soak: &Soak, engine: &Engine, name: &str) -> Result<()> {
     engine.client(["run", "--detach", "--name", name, BUSYBOX, "/bin/busybox", "sleep", "1000"])?;
     let mut total = BTreeMap::new();
     for _ in 0..2 {
-        add(&mut total, enter(soak, engine, name)?);
+        groundtruth::add(&mut total, &enter(soak, engine, name)?);
     }
     let id = engine.id(name)?;
     engine.client(["stop", "--time=0", name])?;
@@ -108,7 +108,7 @@ pub(super) fn long_lived(soak: &Soak) -> Result<()> {
     loop {
         for (name, id, total) in &mut lives {
             let issued = enter(soak, &read(), name)?;
-            add(total, issued);
+            groundtruth::add(total, &issued);
             compare(&soak.auditor.rows(id)?, total, true).with_context(|| format!("container {name}"))?;
         }
         if !soak.pause(Duration::from_secs(3).max(soak.plan.pause * 5)) {
@@ -122,16 +122,4 @@ pub(super) fn long_lived(soak: &Soak) -> Result<()> {
         soak.done.containers.fetch_add(1, Ordering::Relaxed);
     }
     Ok(())
-}
-
-fn add(total: &mut BTreeMap<Key, Issued>, issued: BTreeMap<Key, Issued>) {
-    for (key, issued) in issued {
-        let sum = total.entry(key).or_default();
-        sum.before += issued.before;
-        sum.under += issued.under;
-        sum.errors_before += issued.errors_before;
-        sum.errors_under += issued.errors_under;
-        sum.denied += issued.denied;
-        sum.elsewhere += issued.elsewhere;
-    }
 }
