@@ -76,7 +76,7 @@ fn remove_pins(directory: &Path) -> Result<Outcome, Error> {
     note(&match Pins::clean(directory)? {
         Some(1) => format!("removed {at} and the set of programs that was pinned there"),
         Some(sets) => format!("removed {at} and the {sets} sets of programs that were pinned there"),
-        None => format!("nothing is pinned: there is no {at}"),
+        None => format!("nothing is pinned in {at}"),
     });
     Ok(Outcome::Clean)
 }

@@ -149,7 +149,8 @@ impl Pins {
     }
 
     /// Removes all sets in a directory of pins, and the directory: the programs are detached, and what they counted that
-    /// nobody has read is gone. Returns how many sets there were; `None` where there is no such directory.
+    /// nobody has read is gone. Returns how many sets there were; `None` where there is no such
+    /// directory, or none on a bpffs.
     ///
     /// # Errors
     /// When a daemon has it, or it cannot be used.
@@ -157,7 +158,7 @@ impl Pins {
         match statfs(root) {
             Err(Errno::ENOENT) => return Ok(None),
             Ok(at) if at.filesystem_type() == BPF_FS_MAGIC => {}
-            Ok(_) => return Err(PinsError::NotBpffs(root.to_owned())),
+            Ok(_) => return Ok(None),
             Err(errno) => return Err(PinsError::io("look at", root, errno.into())),
         }
         let pins = Self::lock(root)?;
