@@ -12,11 +12,13 @@ use crate::cgroupfs::Mounts;
 use crate::config::{self, Config, ConfigError, Settings};
 use crate::control::{self, Source};
 use crate::procfs::{self, Capabilities, SeccompStatus};
-use crate::{http, metrics};
+use crate::{http as web, metrics};
 
+pub use crate::daemon::read_account;
 pub use crate::docker::read_answer;
+pub use crate::http::hostile as http;
 pub use crate::kernel::hostile as kernel;
-pub use crate::store::read_row;
+pub use crate::store::{read_file, read_row};
 
 /// `/proc/PID/cgroup`.
 #[must_use]
@@ -74,9 +76,9 @@ pub async fn web<S>(stream: S, source: Source) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let gate = http::Gate::open(None).map_err(io::Error::other)?;
-    let options = http::Options { metrics: metrics::Options::default(), gate: gate.into() };
-    http::answer(stream, source, options).await
+    let gate = web::Gate::open(None).map_err(io::Error::other)?;
+    let options = web::Options { metrics: metrics::Options::default(), gate: gate.into() };
+    web::answer(stream, source, options).await
 }
 
 /// The control socket over any connected one.

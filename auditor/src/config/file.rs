@@ -45,7 +45,7 @@ fn reason(message: &str) -> String {
     // serde: unknown field `a`, expected one of `b`, `c`
     let mut quoted = message.split('`').skip(1).step_by(2);
     let (true, Some(unknown)) = (message.starts_with("unknown field"), quoted.next()) else { return message };
-    let nearest = quoted.map(|known| (strsim::damerau_levenshtein(unknown, known), known)).min();
+    let nearest = quoted.map(|known| (strsim::osa_distance(unknown, known), known)).min();
     // A quarter of the letters may be wrong.
     match nearest.filter(|(distance, _)| *distance <= 1 + unknown.len() / 4).map(|(_, known)| known) {
         Some(known) => format!("unknown key `{unknown}`; did you mean `{known}`?"),

@@ -54,6 +54,14 @@ pub struct Account {
     pub begun_elsewhere: Vec<Start>,
 }
 
+/// Reads an account and writes it again; nothing, where it is none.
+#[doc(hidden)]
+#[must_use]
+pub fn read_account(text: &str) -> Option<String> {
+    let account: Account = serde_json::from_str(text).ok()?;
+    serde_json::to_string(&account).ok()
+}
+
 impl Account {
     /// One of which nothing is known but the numbers.
     pub fn new(

@@ -30,6 +30,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 use tracing::{error, info, warn};
 
+#[doc(hidden)]
+pub use account::read_account;
 pub use error::DaemonError;
 
 use crate::bundle::{self, Bundle, BundleError};

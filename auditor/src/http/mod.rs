@@ -6,6 +6,7 @@
 
 mod connections;
 mod gate;
+pub mod hostile;
 mod pages;
 mod password;
 mod patience;

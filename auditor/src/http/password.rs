@@ -159,7 +159,7 @@ impl Doorkeeper {
 }
 
 /// `Basic` and, in base 64, a name, a colon and a password.
-fn credentials(header: &HeaderValue) -> Option<(String, Vec<u8>)> {
+pub(super) fn credentials(header: &HeaderValue) -> Option<(String, Vec<u8>)> {
     let (scheme, text) = header.to_str().ok()?.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;

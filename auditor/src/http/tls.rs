@@ -117,25 +117,35 @@ fn read(named: &Named, key: &str) -> Result<Vec<u8>, Wrong> {
 }
 
 fn certificates(named: &Named, key: &str) -> Result<Vec<CertificateDer<'static>>, Wrong> {
-    let bytes = read(named, key)?;
-    let found: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(&bytes).collect();
+    chain(&read(named, key)?).map_err(|reason| said(named, key, &reason))
+}
+
+/// Certificates in PEM: one at least.
+///
+/// # Errors
+/// Why there are none, in words.
+pub(super) fn chain(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(bytes).collect();
     match found {
-        Ok(found) if !found.is_empty() => Ok(found),
-        Ok(_) => Err(said(named, key, "there is no certificate in it; give one in PEM")),
-        Err(error) => Err(said(named, key, &error.to_string())),
+        Ok(found) if found.is_empty() => Err("there is no certificate in it; give one in PEM".to_owned()),
+        found => found.map_err(|error| error.to_string()),
     }
+}
+
+/// A key in PEM.
+///
+/// # Errors
+/// Why there is none, in words.
+pub(super) fn key(bytes: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_slice(bytes).map_err(|error| match error {
+        pem::Error::NoItemsFound => "there is no key in it; give one in PEM, without a passphrase".to_owned(),
+        other => other.to_string(),
+    })
 }
 
 fn certificate(tls: &Tls, provider: &CryptoProvider) -> Result<CertifiedKey, Wrong> {
     let chain = certificates(&tls.cert, "cert_file")?;
-    let bytes = read(&tls.key, "key_file")?;
-    let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| {
-        let reason = match error {
-            pem::Error::NoItemsFound => "there is no key in it; give one in PEM, without a passphrase".to_owned(),
-            other => other.to_string(),
-        };
-        said(&tls.key, "key_file", &reason)
-    })?;
+    let key = key(&read(&tls.key, "key_file")?).map_err(|reason| said(&tls.key, "key_file", &reason))?;
     CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => {
             said(&tls.key, "key_file", &format!("it is not the key of {}", tls.cert.path.display()))
@@ -145,9 +155,20 @@ fn certificate(tls: &Tls, provider: &CryptoProvider) -> Result<CertifiedKey, Wro
 }
 
 fn authorities(ca: &Named) -> Result<RootCertStore, Wrong> {
+    trusted(certificates(ca, "client_ca_file")?).map_err(|error| said(ca, "client_ca_file", &error.to_string()))
+}
+
+/// Whether a server can show these certificates with this key.
+pub(super) fn belong_together(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> bool {
+    CertifiedKey::from_der(chain, key, &ring::default_provider()).is_ok()
+}
+
+/// Those that may sign clients' certificates.
+///
+/// # Errors
+/// One of them is none.
+pub(super) fn trusted(certificates: Vec<CertificateDer<'static>>) -> Result<RootCertStore, rustls::Error> {
     let mut store = RootCertStore::empty();
-    for certificate in certificates(ca, "client_ca_file")? {
-        store.add(certificate).map_err(|error| said(ca, "client_ca_file", &error.to_string()))?;
-    }
+    certificates.into_iter().try_for_each(|certificate| store.add(certificate))?;
     Ok(store)
 }

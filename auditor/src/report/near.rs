@@ -27,23 +27,9 @@ pub fn near(names: impl IntoIterator<Item = impl AsRef<str>>, word: &str) -> Vec
     near.into_iter().take(OFFERED).map(|(_, name)| capped(&name, LABEL_WIDTH)).collect()
 }
 
-/// Edits (insert, delete, replace, swap of neighbours) that turn one text into the other.
+/// Edits (insert, delete, replace, swap of neighbours) that turn one text into the other, in whatever case.
 fn distance(left: &str, right: &str) -> usize {
-    let left: Vec<char> = left.chars().map(|c| c.to_ascii_lowercase()).collect();
-    let right: Vec<char> = right.chars().map(|c| c.to_ascii_lowercase()).collect();
-    let mut rows: Vec<Vec<usize>> = vec![(0..=right.len()).collect()];
-    for (i, a) in left.iter().enumerate() {
-        let mut row = vec![i + 1];
-        for (j, b) in right.iter().enumerate() {
-            let mut best = (rows[i][j + 1] + 1).min(row[j] + 1).min(rows[i][j] + usize::from(a != b));
-            if i > 0 && j > 0 && *a == right[j - 1] && left[i - 1] == *b {
-                best = best.min(rows[i - 1][j - 1] + 1);
-            }
-            row.push(best);
-        }
-        rows.push(row);
-    }
-    rows[left.len()][right.len()]
+    strsim::osa_distance(&left.to_ascii_lowercase(), &right.to_ascii_lowercase())
 }
 
 #[cfg(test)]

@@ -8,9 +8,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use redb::backends::FileBackend;
 use redb::{
-    Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _, StorageError, TableDefinition, TableError,
-    WriteTransaction,
+    Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase as _, ReadableTable as _, StorageError,
+    TableDefinition, TableError, WriteTransaction,
 };
 use serde::{Deserialize, Serialize};
 
@@ -100,6 +101,12 @@ fn damaged(path: &Path, reason: impl Display) -> StoreError {
     StoreError::Damaged { path: path.to_owned(), reason: reason.to_string() }
 }
 
+fn builder(first: bool) -> Builder {
+    let mut builder = Database::builder();
+    builder.set_check_integrity_on_open(first).set_cache_size(CACHE);
+    builder
+}
+
 impl File {
     /// Opens the file; the first time all of it is looked at. Where its tables are there nothing is written, so that it
     /// can be read also when the disk is full.
@@ -107,10 +114,19 @@ impl File {
     /// # Errors
     /// When it is damaged, newer, or the disk does not answer.
     pub fn open(path: &Path, first: bool) -> Result<Self, StoreError> {
-        let wrong = Wrong("opening", path);
-        let mut builder = Database::builder();
-        builder.set_check_integrity_on_open(first).set_cache_size(CACHE);
-        let database = builder.create(path).map_err(|error| wrong.any(error))?;
+        Self::over(path, builder(first).create(path))
+    }
+
+    /// The same for a file that is open and need have no name, as the daemon sees it first.
+    ///
+    /// # Errors
+    /// As for [`File::open`].
+    pub fn of_nameless(path: &Path, file: std::fs::File) -> Result<Self, StoreError> {
+        Self::over(path, FileBackend::new(file).and_then(|file| builder(true).create_with_backend(file)))
+    }
+
+    fn over(path: &Path, opened: Result<Database, DatabaseError>) -> Result<Self, StoreError> {
+        let database = opened.map_err(|error| Wrong("opening", path).any(error))?;
         let file = Self { path: path.to_owned(), database };
         if !file.has_tables()? {
             file.make_tables()?;

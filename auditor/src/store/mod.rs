@@ -19,10 +19,13 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 pub use self::error::StoreError;
+#[doc(hidden)]
 pub use self::file::read_row;
 pub use self::library::{Forgotten, Library, Named, Taken};
 use self::place::Place;
 use self::writer::Shared;
+#[doc(hidden)]
+pub use self::writer::read_file;
 use crate::evidence::{Start, Workload};
 use crate::privilege;
 

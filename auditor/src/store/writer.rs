@@ -327,3 +327,21 @@ fn guarded<T>(path: &std::path::Path, what: impl FnOnce() -> Result<T, StoreErro
         Err(StoreError::Damaged { path: path.to_owned(), reason: "reading it makes no sense".to_owned() })
     })
 }
+
+/// Reads all that is in a file, as a daemon does that finds it. Returns how many workloads there are.
+///
+/// # Errors
+/// When the file cannot be used.
+pub fn read_file(file: std::fs::File) -> Result<usize, StoreError> {
+    let path = std::path::Path::new("evidence.redb");
+    guarded(path, || {
+        let file = File::of_nameless(path, file)?;
+        file.unfinished()?;
+        file.accounts()?;
+        let workloads = file.workloads()?;
+        for workload in workloads.keys() {
+            file.evidence(workload)?;
+        }
+        Ok(workloads.len())
+    })
+}

@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 use axum::http::{HeaderName, HeaderValue};
 use thiserror::Error;
 
+use crate::report::escape::printable;
+
 /// Bytes of a web configuration at most.
 const FILE_LIMIT: u64 = 64 * 1024;
 
@@ -48,8 +50,9 @@ pub(super) struct Wrong {
 }
 
 impl Wrong {
+    /// The reason may quote the file.
     pub(super) fn new(line: usize, reason: impl Into<String>) -> Self {
-        Self { line, reason: reason.into() }
+        Self { line, reason: printable(&reason.into()) }
     }
 
     pub(super) fn of(self, path: &Path) -> SettingsError {
@@ -115,8 +118,16 @@ impl Settings {
         let bytes = read_bounded(path, FILE_LIMIT)
             .and_then(|bytes| String::from_utf8(bytes).map_err(|_| io::Error::other("not UTF-8")))
             .map_err(|source| SettingsError::Read { path: path.to_owned(), source })?;
+        Self::parse(path, &bytes)
+    }
+
+    /// Reads what is in a file of this name.
+    ///
+    /// # Errors
+    /// As for [`Settings::load`].
+    pub(super) fn parse(path: &Path, text: &str) -> Result<Self, SettingsError> {
         let directory = path.parent().unwrap_or(Path::new(""));
-        document::parse(&bytes).and_then(|root| read::settings(root, directory)).map_err(|wrong| wrong.of(path))
+        document::parse(text).and_then(|root| read::settings(root, directory)).map_err(|wrong| wrong.of(path))
     }
 
     /// The files that it stands on, itself left out.

@@ -77,7 +77,7 @@ fn known<'list>(entry: &Entry, list: &[&'list str], section: &str) -> Read<&'lis
     if let Some((_, advice)) = UNSUPPORTED.iter().find(|(known, _)| *known == key) {
         return Err(Wrong::new(entry.line, format!("`{key}`{place} is not supported here: {advice}")));
     }
-    let nearest = list.iter().map(|known| (strsim::damerau_levenshtein(key, known), known)).min();
+    let nearest = list.iter().map(|known| (strsim::osa_distance(key, known), known)).min();
     Err(Wrong::new(
         entry.line,
         match nearest.filter(|(distance, _)| *distance <= 1 + key.len() / 4) {

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::report::escape::printable;
+
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -52,12 +54,13 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    /// Takes a finding; the message is made only if it is going to be shown.
+    /// Takes a finding; the message is made only if it is going to be shown. It quotes the file, and is one line all the
+    /// same.
     pub(super) fn add(&mut self, severity: Severity, id: &'static str, at: usize, message: impl FnOnce() -> String) {
         let count = &mut self.counts[severity as usize];
         *count += 1;
         if *count <= MAX_SHOWN {
-            self.found.push((at, severity, id, message()));
+            self.found.push((at, severity, id, printable(&message())));
         }
     }
 

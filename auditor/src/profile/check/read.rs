@@ -339,11 +339,13 @@ fn word<T>(text: String, parse: impl Fn(&str) -> Option<T>) -> Word<T> {
 pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     // A long text is nobody's typing error, and comparing it takes long.
     let word: String = word.chars().take(40).collect();
-    let distance = |known: &&str| strsim::damerau_levenshtein(&word, known);
+    let length = word.chars().count();
     known
-        .map(|known| (distance(&known), known))
-        .min()
+        // Names are ASCII. The difference of the lengths is a bound, and costs nothing.
+        .filter(|known| known.len().abs_diff(length) * 3 <= known.len())
+        .map(|known| (strsim::osa_distance(&word, known), known))
         .filter(|(distance, known)| distance * 3 <= known.len())
+        .min()
         .map(|(_, known)| known)
 }
 

@@ -3,6 +3,8 @@
 use auditor::cgroupfs::container_id_of;
 use auditor::hostile;
 use auditor::profile::oci::parse_seccomp;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 pub(super) fn bundle(bytes: &[u8]) {
     if let Ok(bundle) = hostile::bundle(bytes)
@@ -46,6 +48,40 @@ pub(super) fn configuration(bytes: &[u8]) {
         // A value is quoted, whatever it is; the rest is ours.
         assert!(!message.contains('\n') && message.len() <= 512 + 8 * bytes.len(), "{message:?}");
     }
+}
+
+pub(super) fn web(bytes: &[u8]) {
+    let Some((kind, bytes)) = bytes.split_first() else { return };
+    match kind % 4 {
+        0 => {
+            let Ok(text) = std::str::from_utf8(bytes) else { return };
+            if let Err(error) = hostile::http::configuration(text) {
+                let (message, lines) = (error.to_string(), text.split('\n').count());
+                assert!(message.chars().all(|c| !c.is_control()), "{message:?}");
+                let line = message.split(':').nth(1).and_then(|line| line.parse::<usize>().ok());
+                assert!(line.is_some_and(|line| (1..=lines + 1).contains(&line)), "{message:?}");
+            }
+        }
+        // Both in one file.
+        1 => {
+            let _ = hostile::http::certificates(bytes, bytes);
+        }
+        2 => {
+            let Some(([low, high], bytes)) = bytes.split_first_chunk() else { return };
+            let (certificate, key) = bytes.split_at(bytes.len().min(usize::from(u16::from_le_bytes([*low, *high]))));
+            let text = pem("CERTIFICATE", certificate) + &pem("PRIVATE KEY", key);
+            let _ = hostile::http::certificates(text.as_bytes(), text.as_bytes());
+        }
+        _ => {
+            if let Some((name, _)) = hostile::http::credentials(bytes) {
+                assert!(!name.contains(':'), "{name:?}");
+            }
+        }
+    }
+}
+
+fn pem(what: &str, bytes: &[u8]) -> String {
+    format!("-----BEGIN {what}-----\n{}\n-----END {what}-----\n", STANDARD.encode(bytes))
 }
 
 /// Bytes of a name that are kept, and the longest of what a state can be.

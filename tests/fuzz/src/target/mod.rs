@@ -30,13 +30,19 @@ impl Target {
         ALL.into_iter().find(|target| target.name == name)
     }
 
+    /// Whether panics below are expected there, and caught: redb's, over a damaged file.
+    #[must_use]
+    pub fn catches_panics(&self) -> bool {
+        self.name == "store"
+    }
+
     const fn new(name: &'static str, run: fn(&[u8]), max_len: u32, reads: &'static str, law: &'static str) -> Self {
         Self { name, reads, law, run, max_len }
     }
 }
 
 /// Every target.
-pub const ALL: [Target; 18] = [
+pub const ALL: [Target; 19] = [
     Target::new(
         "filter",
         filter::run,
@@ -82,6 +88,13 @@ pub const ALL: [Target; 18] = [
         "an error is one line with its place",
     ),
     Target::new(
+        "web",
+        host::web,
+        1024,
+        "a web configuration, certificates, and `Authorization`",
+        "an error is one line with its place; a name has no colon",
+    ),
+    Target::new(
         "engine",
         host::engine,
         1024,
@@ -116,8 +129,20 @@ pub const ALL: [Target; 18] = [
         "an archive of `history import`, and what is made of it",
         "what is rendered is read as the same; joined with itself it stays the same",
     ),
-    Target::new("row", material::row, 1024, "the rows of the evidence store", ""),
-    Target::new("store", material::store, 8192, "the evidence store's file", "it opens, as it is or started anew"),
+    Target::new(
+        "row",
+        material::row,
+        1024,
+        "the rows of the evidence store, and accounts of containers",
+        "an account is written as it is read",
+    ),
+    Target::new(
+        "store",
+        material::store,
+        128,
+        "the evidence store's file: changed, cut, or another",
+        "it is read, or found to be damaged",
+    ),
     Target::new(
         "record",
         kernel::record,
