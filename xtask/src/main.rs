@@ -14,6 +14,7 @@ mod repo;
 mod sanitize;
 mod setup;
 mod soak;
+mod suites;
 mod supervise;
 mod test;
 mod vm;

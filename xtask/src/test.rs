@@ -8,7 +8,7 @@ use nix::sys::wait::WaitStatus;
 
 use crate::faults::{self, Outcomes};
 use crate::setup::Group;
-use crate::{build_ebpf, cgroups, deny, repo, setup};
+use crate::{build_ebpf, cgroups, deny, repo, setup, suites};
 
 /// Sets up, checks, and runs the tests. `full`: the kernel object is rebuilt from nothing, the tests of the parts also
 /// try cases that nobody has seen, and the tests of the whole run a second time with the daemon as it is shipped.
@@ -24,13 +24,13 @@ pub fn run(full: bool) -> Result<()> {
     deny::check()?;
     step("formatting", &["fmt", "--all", "--check"])?;
     step("lints", &["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
-    step("building", &["build", "--quiet", "--workspace", "--bins"])?;
+    println!("test: building all of it");
+    suites::build()?;
     let mut outcomes = Outcomes::default();
     parts(Cases::Same, &mut outcomes)?;
     if full {
         parts(Cases::New, &mut outcomes)?;
     }
-    step("building the tests of the whole", &["test", "--quiet", "--no-run", "--package", "tests"])?;
     cgroups::ensure_mounted()?;
     match all_of_the_whole(full, &mut outcomes) {
         Err(error) if error.is::<faults::BrokenOff>() => return Err(error),
@@ -64,40 +64,50 @@ enum Cases {
     New,
 }
 
+/// The package whose tests run against a real engine.
+const WHOLE: &str = "tests";
+
 fn parts(cases: Cases, outcomes: &mut Outcomes) -> Result<()> {
-    let args = ["test", "--no-fail-fast", "--workspace", "--exclude", "tests"];
-    println!("test: tests of the parts: cargo {}", args.join(" "));
-    let mut command = repo::command("cargo");
-    command.args(args);
     let (variable, value) = match cases {
         Cases::Same => ("PROPTEST_RNG_SEED", "20261124"),
         Cases::New => ("AUDITOR_CASES", "4000"),
     };
     // What somebody has set is meant.
-    if env::var_os(variable).is_none() {
-        println!("test: with {variable}={value}");
-        command.env(variable, value);
+    let is_ours = env::var_os(variable).is_none();
+    println!("test: tests of the parts{}", if is_ours { format!(", with {variable}={value}") } else { String::new() });
+    let mut units = suites::command(&[]);
+    units.args(["--lib", "--bins"]);
+    let suites = suites::by_package()?.into_iter().filter(|(package, names)| package != WHOLE && !names.is_empty());
+    let suites = suites.map(|(package, names)| (package, suites::command(&names)));
+    let mut failed = Vec::new();
+    for (package, mut command) in std::iter::once(("the units".to_owned(), units)).chain(suites) {
+        if is_ours {
+            command.env(variable, value);
+        }
+        outcomes.of_package(&package);
+        match faults::watch(command, outcomes)? {
+            WaitStatus::Exited(_, 0) => {}
+            status => failed.push(format!("{package}: {status:?}")),
+        }
     }
-    outcomes.of_package("auditor");
-    match faults::watch(command, outcomes)? {
-        WaitStatus::Exited(_, 0) => Ok(()),
-        status => bail!("the tests of the parts: {status:?}"),
+    if !failed.is_empty() {
+        bail!("the tests of the parts: {}", failed.join("; "));
     }
+    Ok(())
 }
 
 /// The tests against a real engine, of this binary or of the one that is built for them.
 fn whole(binary: Option<&Path>, outcomes: &mut Outcomes) -> Result<()> {
+    println!("test: tests of the whole");
+    let names = suites::by_package()?.remove(WHOLE).unwrap_or_default();
+    let mut command = suites::command(&names);
     // One at a time: they share the machine's control groups.
-    let args = ["test", "--no-fail-fast", "--package", "tests", "--", "--test-threads=1"];
-    println!("test: tests of the whole: cargo {}", args.join(" "));
-    // A shell makes what it starts in the background deaf to Ctrl-C, and all that comes of it.
-    let mut command = repo::command("env");
-    command.args(["--default-signal=INT,QUIT", "cargo"]).args(args);
+    command.args(["--", "--test-threads=1"]);
     if let Some(binary) = binary {
         println!("test: with {}", binary.display());
         command.env("AUDITOR_TEST_BINARY", binary);
     }
-    outcomes.of_package("tests");
+    outcomes.of_package(WHOLE);
     match faults::watch(command, outcomes)? {
         WaitStatus::Exited(_, 0) => Ok(()),
         status => bail!("the tests of the whole: {status:?}"),

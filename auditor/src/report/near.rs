@@ -14,11 +14,14 @@ pub fn near(names: impl IntoIterator<Item = impl AsRef<str>>, word: &str) -> Vec
     if word.is_empty() || word.len() > LONGEST {
         return Vec::new();
     }
-    let limit = (word.chars().count() / 3).clamp(1, 3);
+    let length = word.chars().count();
+    let limit = (length / 3).clamp(1, 3);
     let rank = |name: &str| if name.contains(word) { 0 } else { distance(name, word) };
+    // The difference of the lengths is a bound of the distance, and costs nothing.
+    let may_be = |name: &str| name.chars().count().abs_diff(length) <= limit || name.contains(word);
     let mut near: Vec<(usize, String)> = names
         .into_iter()
-        .filter(|name| name.as_ref().len() <= LONGEST)
+        .filter(|name| name.as_ref().len() <= LONGEST && may_be(name.as_ref()))
         .map(|name| (rank(name.as_ref()), name.as_ref().to_owned()))
         .filter(|(rank, _)| *rank <= limit)
         .collect();

@@ -20,7 +20,7 @@ pub use outcome::Outcomes;
 use self::table::Table;
 use crate::setup::Group;
 use crate::supervise::supervise;
-use crate::{cgroups, repo, setup};
+use crate::{cgroups, repo, setup, suites};
 
 /// How long output may be under way when the program that wrote it has ended.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -43,7 +43,7 @@ pub fn run() -> Result<()> {
         bail!("the tests load eBPF programs and start a private container engine: run them as root");
     }
     setup::run(&[Group::Engine, Group::Prometheus, Group::Faults])?;
-    repo::run(repo::command("cargo").args(["build", "--quiet", "--workspace", "--bins"]))?;
+    suites::build()?;
     cgroups::ensure_mounted()?;
     let mut binaries: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
     for test in Table::read()?.tests()? {
@@ -54,8 +54,7 @@ pub fn run() -> Result<()> {
     let mut failed = 0;
     for ((package, target), filters) in binaries {
         outcomes.of_package(&package);
-        let mut command = repo::command("env");
-        command.args(["--default-signal=INT,QUIT", "cargo", "test", "--package", &package, "--test", &target]);
+        let mut command = suites::command(&[target]);
         command.args(["--", "--test-threads=1"]).args(filters);
         match watch(command, &mut outcomes)? {
             WaitStatus::Exited(_, 0) => {}

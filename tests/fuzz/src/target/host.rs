@@ -56,7 +56,7 @@ pub(super) fn web(bytes: &[u8]) {
         0 => {
             let Ok(text) = std::str::from_utf8(bytes) else { return };
             if let Err(error) = hostile::http::configuration(text) {
-                let (message, lines) = (error.to_string(), text.split('\n').count());
+                let (message, lines) = (error.to_string(), text.split(['\n', '\r']).count());
                 assert!(message.chars().all(|c| !c.is_control()), "{message:?}");
                 let line = message.split(':').nth(1).and_then(|line| line.parse::<usize>().ok());
                 assert!(line.is_some_and(|line| (1..=lines + 1).contains(&line)), "{message:?}");
