@@ -3,6 +3,7 @@
 
 mod fixture;
 
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -178,8 +179,8 @@ fn web_configuration(directory: &Path, password: &str) -> PathBuf {
     let hash = bcrypt::hash(password, 4).unwrap();
     let headers = "http_server_config:\n  headers:\n    X-Frame-Options: deny\n";
     // Put in place whole, as it should be.
-    std::fs::write(directory.join("new"), format!("{headers}basic_auth_users:\n  ann: {hash}\n")).unwrap();
-    std::fs::rename(directory.join("new"), &file).unwrap();
+    fs::write(directory.join("new"), format!("{headers}basic_auth_users:\n  ann: {hash}\n")).unwrap();
+    fs::rename(directory.join("new"), &file).unwrap();
     file
 }
 
@@ -187,6 +188,19 @@ fn ask_as(address: SocketAddr, path: &str, who: &str) -> (String, String) {
     let who = STANDARD.encode(who);
     let (status, headers, _) = exchange(address, &format!("GET {path} HTTP/1.1\r\nAuthorization: Basic {who}\r\n"));
     (status, headers)
+}
+
+#[test]
+fn it_is_known_whether_anybody_is_asked_who_they_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let is_open = |text: &str| {
+        let file = directory.path().join("web.yml");
+        fs::write(&file, text).unwrap();
+        Gate::open(Some(&file)).unwrap().is_open()
+    };
+    assert!(Gate::open(None).unwrap().is_open());
+    assert!(is_open("http_server_config:\n  headers:\n    X-Frame-Options: deny\n"));
+    assert!(!Gate::open(Some(&web_configuration(directory.path(), "secret"))).unwrap().is_open());
 }
 
 #[test]
@@ -230,11 +244,11 @@ fn a_changed_web_configuration_is_in_force_at_once_and_a_broken_one_never() {
         "{{{",
         "tls_server_config: {cert_file: /no, key_file: /no}",
     ] {
-        std::fs::write(&file, broken).unwrap();
+        fs::write(&file, broken).unwrap();
         std::thread::sleep(Duration::from_millis(1100));
         assert!(may("new") && !may("old"), "{broken}");
     }
-    std::fs::remove_file(&file).unwrap();
+    fs::remove_file(&file).unwrap();
     std::thread::sleep(Duration::from_millis(1100));
     assert!(may("new") && !may(""));
     web_configuration(directory.path(), "newer");

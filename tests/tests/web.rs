@@ -129,6 +129,26 @@ fn curl_and_prometheus_come_in_with_certificate_and_password_and_not_without() -
 }
 
 #[test]
+fn it_is_said_where_anybody_may_ask() -> Result<()> {
+    // In a network of its own: every address that there is there, and nobody else.
+    let started = |flags: &[&str]| -> Result<String> {
+        let flags: Vec<&str> = flags.iter().copied().chain(["--web.listen-address=0.0.0.0:9779"]).collect();
+        Ok(answering(Auditor::launch_as(0, &["unshare", "--net"], NO_ENGINE, &flags)?)?.log())
+    };
+    let said = |log: &str| log.lines().filter(|line| line.contains("whoever reaches this address")).count();
+    let open = started(&[])?;
+    ensure!(said(&open) == 1 && open.contains("0.0.0.0:9779"), "{open}");
+    let directory = tempfile::tempdir()?;
+    let authority = Authority::new(directory.path())?;
+    authority.sign("server")?;
+    write_web_config(&authority, "VerifyClientCertIfGiven", "secret")?;
+    let flag = format!("--web.config.file={}", authority.path("web.yml").display());
+    let asks = started(&[&flag])?;
+    ensure!(said(&asks) == 0, "{asks}");
+    Ok(())
+}
+
+#[test]
 fn new_certificates_and_passwords_are_taken_without_a_restart() -> Result<()> {
     let guarded = Guarded::start(NO_ENGINE, "VerifyClientCertIfGiven")?;
     let subject = || -> Result<String> {

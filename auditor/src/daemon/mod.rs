@@ -110,6 +110,9 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let gate = Arc::new(http::Gate::open(config.web_config_file.as_deref())?);
     let pins = programs::pins(&config.bpffs)?;
     let listeners = http::bind(&config.listen_addresses)?;
+    for address in config.listen_addresses.iter().filter(|address| gate.is_open() && !address.ip().is_loopback()) {
+        warn!(%address, "whoever reaches this address is told which containers run and what they call; --web.config.file asks for passwords or certificates");
+    }
     let control = control::bind(&config.socket, group)?;
     let mut stop = Stop::new()?;
 

@@ -10,7 +10,7 @@ use axum::http::{HeaderName, HeaderValue};
 use tokio_rustls::TlsAcceptor;
 
 use super::password::{Doorkeeper, Users};
-use super::settings::{Settings, SettingsError, Wrong};
+use super::settings::{ClientAuth, Settings, SettingsError, Wrong};
 use super::tls;
 
 /// Files are looked at this often, when somebody connects.
@@ -21,6 +21,8 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) struct Reading {
     /// `None`: without TLS.
     pub(super) tls: Option<TlsAcceptor>,
+    /// Whether only those who show a certificate that the authority has signed are talked to.
+    asks_for_certificates: bool,
     pub(super) users: Users,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -60,15 +62,15 @@ impl Gate {
     }
 
     /// Whether connections are encrypted.
-    #[must_use]
-    pub fn has_tls(&self) -> bool {
+    fn has_tls(&self) -> bool {
         self.lock().reading.tls.is_some()
     }
 
-    /// Whether passwords are asked for.
+    /// Whether everybody who can connect is answered: nobody is asked for a password or a certificate.
     #[must_use]
-    pub fn has_users(&self) -> bool {
-        !self.lock().reading.users.is_empty()
+    pub fn is_open(&self) -> bool {
+        let reading = &self.lock().reading;
+        reading.users.is_empty() && !reading.asks_for_certificates
     }
 
     /// What is in force now. What cannot be used is logged, once, and what was in force before stays so.
@@ -134,9 +136,11 @@ fn read(path: &Path) -> Result<(Reading, Vec<(PathBuf, Stamp)>), SettingsError> 
     let settings = Settings::load(path)?;
     let others = settings.files().map(|file| (file.to_owned(), stamp(file)));
     let stamps = std::iter::once(own).chain(others).collect();
+    let asks_for_certificates = settings.tls.as_ref().is_some_and(|tls| tls.client_auth == ClientAuth::Required);
     let tls = settings.tls.as_ref().map(tls::server_config).transpose().map_err(|wrong| wrong.of(path))?;
     let tls = tls.map(|config| TlsAcceptor::from(Arc::new(config)));
-    Ok((Reading { tls, users: Users::new(settings.users), headers: settings.headers }, stamps))
+    let (users, headers) = (Users::new(settings.users), settings.headers);
+    Ok((Reading { tls, asks_for_certificates, users, headers }, stamps))
 }
 
 fn stamp(path: &Path) -> Stamp {
