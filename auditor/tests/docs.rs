@@ -9,18 +9,22 @@ use std::process::Command;
 use auditor::config::{self, Config, Settings};
 use auditor::metrics::ALL;
 
-const DOCUMENTS: [&str; 13] = [
+const DOCUMENTS: [&str; 17] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "dashboards/README.md",
+    "docs/bench.md",
+    "docs/corpus.md",
     "docs/coverage.md",
     "docs/faults.md",
     "docs/floor.md",
+    "docs/fuzz.md",
     "docs/kernels.md",
     "docs/limits.md",
     "docs/metrics.md",
     "docs/privileges.md",
+    "docs/soak.md",
     "docs/threat-model.md",
     "docs/traps.md",
 ];
@@ -102,17 +106,7 @@ fn every_file_and_test_that_is_named_exists() {
             assert!(base.join(link).exists(), "{document}: link to {link}");
         }
     }
-    let documents = [
-        "README.md",
-        "ARCHITECTURE.md",
-        "docs/coverage.md",
-        "docs/faults.md",
-        "docs/limits.md",
-        "docs/privileges.md",
-        "docs/threat-model.md",
-        "docs/traps.md",
-    ];
-    for document in documents {
+    for document in DOCUMENTS {
         let spans = code(&read(document));
         let places = ["auditor", "auditor-ebpf", "xtask", "tests", "dashboards", "packaging", "docs"];
         let words = spans.iter().flat_map(|span| span.split_whitespace());
