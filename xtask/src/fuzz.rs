@@ -36,7 +36,7 @@ pub struct Arguments {
     /// Keep in the tree what reached new code, as little of it as does.
     #[arg(long)]
     keep: bool,
-    /// Run nothing: write docs/fuzz.md from the logs of earlier runs.
+    /// Run nothing: add to docs/fuzz.md what the logs of earlier runs say.
     #[arg(long)]
     write: bool,
     /// Run what was built before, whatever has changed since.
@@ -76,7 +76,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     setup::run(&[Group::Fuzz])?;
     let targets = targets()?;
     if arguments.write {
-        return document::write(&targets);
+        return document::add(&targets);
     }
     let wanted: Vec<&Target> =
         targets.iter().filter(|target| arguments.target.as_ref().is_none_or(|name| *name == target.name)).collect();
@@ -93,7 +93,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             inputs::keep(target, &binary)?;
         }
     }
-    document::write(&targets)
+    document::add(&targets)
 }
 
 fn targets() -> Result<Vec<Target>> {

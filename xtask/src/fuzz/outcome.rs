@@ -49,27 +49,19 @@ impl Outcome {
         })
     }
 
-    /// All runs of a target whose logs are there; `None` without any.
-    pub fn so_far(target: &str) -> Result<Option<Self>> {
-        let mut sum: Option<Self> = None;
-        for path in logs(target)? {
-            let text = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-            // One that is killed has no statistics.
-            let Ok(run) = Self::parse(&String::from_utf8_lossy(&text)) else { continue };
-            let before = sum.unwrap_or_default();
-            sum = Some(Self {
-                executions: before.executions + run.executions,
-                seconds: before.seconds + run.seconds,
-                edges: before.edges.max(run.edges),
-                features: before.features.max(run.features),
-                megabytes: before.megabytes.max(run.megabytes),
-            });
+    /// This and another run of the same target.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            executions: self.executions + other.executions,
+            seconds: self.seconds + other.seconds,
+            edges: self.edges.max(other.edges),
+            features: self.features.max(other.features),
+            megabytes: self.megabytes.max(other.megabytes),
         }
-        Ok(sum)
     }
 }
 
-/// The logs of all runs of a target.
+/// The logs of runs of a target that are not in the document yet.
 pub fn logs(target: &str) -> Result<Vec<PathBuf>> {
     let directory = work().join("logs");
     let is_of = |name: &str| {
@@ -77,6 +69,7 @@ pub fn logs(target: &str) -> Result<Vec<PathBuf>> {
         middle.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
     };
     let mut found = Vec::new();
+    fs::create_dir_all(&directory).with_context(|| format!("making {}", directory.display()))?;
     for entry in fs::read_dir(&directory).with_context(|| format!("reading {}", directory.display()))? {
         let entry = entry?;
         if entry.file_name().to_str().is_some_and(is_of) {
