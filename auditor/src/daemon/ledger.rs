@@ -10,7 +10,7 @@ use tracing::{debug, info, warn};
 
 use super::account::{Tenure, tenure};
 use super::differing::Differing;
-use super::profile::Declared;
+use super::profile::{Declared, Profiles};
 use super::record::Record;
 use super::run::{Now, Run};
 use crate::bundle::{Bundle, BundleError};
@@ -38,6 +38,8 @@ const PAST_CGROUPS: usize = 1_024;
 #[derive(Debug, Default)]
 pub struct Ledger {
     records: BTreeMap<ContainerId, Record>,
+    /// Theirs.
+    profiles: Profiles,
     slots: BTreeMap<SlotNr, ContainerId>,
     /// Whose cgroups they are or were: a refusal may be told of after its slot was given back.
     cgroups: BTreeMap<CgroupId, ContainerId>,
@@ -345,7 +347,7 @@ impl Ledger {
                 // The shim knows what it calls; the engine knows what it was asked for.
                 let asked = || record.container.as_ref().and_then(|container| container.runtime.as_deref());
                 record.runtime = bundle.runtime.as_deref().or_else(asked).map(Runtime::of).unwrap_or_default();
-                let (declared, wrong) = Declared::of_bundle(&bundle, record.runtime);
+                let (declared, wrong) = self.profiles.of_bundle(&bundle, record.runtime);
                 if let Some(wrong) = wrong {
                     warn!(container = %id.short(), wrong, "the container's seccomp profile cannot be read");
                 }

@@ -1,6 +1,9 @@
 //! A container's declared profile, from its bundle: parsed, evaluated, and held against what the kernel enforces.
 
-use std::sync::LazyLock;
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock, Weak};
+
+use sha2::{Digest as _, Sha256};
 
 use crate::bundle::Bundle;
 use crate::denial::decision;
@@ -19,7 +22,7 @@ pub enum Declared {
     /// The bundle was read and has no profile.
     NoProfile,
     /// The bundle has a profile.
-    Profile(Box<Active>),
+    Profile(Arc<Active>),
     /// The bundle has a profile that cannot be read.
     Unreadable,
 }
@@ -41,17 +44,47 @@ pub struct Active {
 /// the program (`seccomp_uprobe_exception` in `kernel/seccomp.c`).
 const NEVER_FILTERED: [&str; 2] = ["uretprobe", "uprobe"];
 
-impl Declared {
+/// The profiles that containers have, each once: a thousand containers under the engine's default share it.
+#[derive(Debug, Default)]
+pub struct Profiles {
+    known: BTreeMap<Key, Weak<Active>>,
+}
+
+/// All that an [`Active`] is made from: the digest of the text, who makes a filter of it, and the bounding set.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    text: [u8; 32],
+    runtime: Runtime,
+    capabilities: Vec<String>,
+}
+
+impl Profiles {
     /// Takes what a bundle says. The second value is what is wrong with its profile.
-    pub fn of_bundle(bundle: &Bundle, runtime: Runtime) -> (Self, Option<String>) {
-        let Some(json) = &bundle.seccomp else { return (Self::NoProfile, None) };
+    pub fn of_bundle(&mut self, bundle: &Bundle, runtime: Runtime) -> (Declared, Option<String>) {
+        let Some(json) = &bundle.seccomp else { return (Declared::NoProfile, None) };
+        let text = Sha256::digest(json).into();
+        let key = Key { text, runtime, capabilities: bundle.capabilities.bounding.clone() };
+        if let Some(active) = self.known.get(&key).and_then(Weak::upgrade) {
+            return (Declared::Profile(active), None);
+        }
+        let (declared, wrong) = Declared::of_bundle(json, &bundle.capabilities.bounding, runtime);
+        if let Declared::Profile(active) = &declared {
+            self.known.retain(|_, known| known.strong_count() > 0);
+            self.known.insert(key, Arc::downgrade(active));
+        }
+        (declared, wrong)
+    }
+}
+
+impl Declared {
+    fn of_bundle(json: &[u8], bounding: &[String], runtime: Runtime) -> (Self, Option<String>) {
         match oci::parse_seccomp(json) {
             Ok(profile) => {
                 let policy = profile.evaluate(HostArch::NATIVE.with(runtime));
                 let sha256 = profile.sha256();
-                let mut capabilities = bundle.capabilities.bounding.clone();
+                let mut capabilities = bounding.to_vec();
                 capabilities.sort_unstable();
-                (Self::Profile(Box::new(Active { profile, policy, sha256, capabilities })), None)
+                (Self::Profile(Arc::new(Active { profile, policy, sha256, capabilities })), None)
             }
             Err(error) => (Self::Unreadable, Some(error.to_string())),
         }
@@ -121,5 +154,44 @@ impl Active {
         syscall::all(abi).filter(|(_, name)| !NEVER_FILTERED.contains(name)).all(|(nr, _)| {
             kernel.native.allows(nr).is_none_or(|allowed| allowed == self.policy.is_constant_allow(abi, nr))
         })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::hostile;
+
+    fn bundle(errno: u32, capability: &str) -> Bundle {
+        let config = serde_json::json!({
+            "ociVersion": "1.0.2",
+            "process": { "capabilities": { "bounding": [capability] } },
+            "linux": { "seccomp": { "defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": errno } },
+        });
+        hostile::bundle(config.to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn what_is_the_same_is_there_once_and_no_longer_than_somebody_has_it() {
+        let mut profiles = Profiles::default();
+        let mut active = |bundle: &Bundle, runtime| match profiles.of_bundle(bundle, runtime) {
+            (Declared::Profile(active), None) => active,
+            other => panic!("{other:?}"),
+        };
+        let first = active(&bundle(1, "CAP_CHOWN"), Runtime::Runc);
+        assert!(Arc::ptr_eq(&first, &active(&bundle(1, "CAP_CHOWN"), Runtime::Runc)));
+        for (bundle, runtime) in [
+            (bundle(2, "CAP_CHOWN"), Runtime::Runc),
+            (bundle(1, "CAP_KILL"), Runtime::Runc),
+            (bundle(1, "CAP_CHOWN"), Runtime::Crun),
+        ] {
+            let other = active(&bundle, runtime);
+            assert!(!Arc::ptr_eq(&first, &other));
+            assert_eq!(other.capabilities, bundle.capabilities.bounding);
+        }
+        // Of the others nobody has one any more.
+        drop(active(&bundle(3, "CAP_CHOWN"), Runtime::Runc));
+        assert_eq!(profiles.known.len(), 2);
     }
 }
