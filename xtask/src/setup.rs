@@ -28,6 +28,8 @@ pub enum Group {
     Bench,
     /// An emulator, and what its disks are made of.
     Vm,
+    /// An emulator of this machine's processor, and what programs for a bare machine are built with.
+    Bare,
     /// The same for arm64, and what builds for it.
     Arm64,
     /// What packs the package, and judges it.
@@ -94,6 +96,12 @@ impl Group {
                 ("qemu-system-x86", Some("qemu-system-x86_64")),
                 ("e2fsprogs", Some("mkfs.ext4")),
                 ("debootstrap", Some("debootstrap")),
+            ],
+            Self::Bare => &[
+                ("qemu-system-x86", Some("qemu-system-x86_64")),
+                ("binutils", Some("strip")),
+                ("gcc", Some("cc")),
+                ("libc6-dev", None),
             ],
             Self::Arm64 => &[
                 ("qemu-system-arm", Some("qemu-system-aarch64")),

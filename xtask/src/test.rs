@@ -8,7 +8,7 @@ use nix::sys::wait::WaitStatus;
 
 use crate::faults::{self, Outcomes};
 use crate::setup::Group;
-use crate::{build_ebpf, cgroups, deny, repo, setup, suites};
+use crate::{build_ebpf, cgroups, deny, repo, setup, suites, vm};
 
 /// Sets up, checks, and runs the tests. `full`: the kernel object is rebuilt from nothing, the tests of the parts also
 /// try cases that nobody has seen, and the tests of the whole run a second time with the daemon as it is shipped.
@@ -16,7 +16,7 @@ pub fn run(full: bool) -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
         bail!("the tests load eBPF programs and start a private container engine: run them as root");
     }
-    setup::run(&[Group::Engine, Group::Prometheus, Group::Faults, Group::Ebpf, Group::Dist])?;
+    setup::run(&[Group::Engine, Group::Prometheus, Group::Faults, Group::Ebpf, Group::Dist, Group::Bare])?;
     if full {
         build_ebpf::forget()?;
     }
@@ -36,6 +36,10 @@ pub fn run(full: bool) -> Result<()> {
         Err(error) if error.is::<faults::BrokenOff>() => return Err(error),
         // Whatever became of them, it is written down.
         tests => tests.and(faults::write(&outcomes))?,
+    }
+    println!("test: another kernel, in an emulated machine");
+    if !vm::bare::run(vm::bare::Processor::X86_64)? {
+        bail!("not all passed with another kernel");
     }
     println!("test: all is well");
     Ok(())

@@ -4,7 +4,7 @@
 //!
 //! The machine's disk is made once and what is written to it is forgotten; what is tested comes on a second one.
 
-mod arm64;
+pub mod bare;
 mod machine;
 mod payload;
 
@@ -14,6 +14,7 @@ use clap::ValueEnum;
 use crate::setup::Group;
 use crate::{repo, setup};
 
+use bare::Processor;
 use machine::Machine;
 
 /// What is tried where nothing is named: Debian's kernels, the release's and the newest that it has been given since, and
@@ -21,6 +22,8 @@ use machine::Machine;
 const KERNELS: [&str; 3] = ["6.1", "6.12", ARM64];
 /// In the place of a kernel: the machine of this name.
 const ARM64: &str = "arm64";
+/// The same, with this machine's own processor.
+const BARE: &str = "bare";
 
 /// What can be tried alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -53,9 +56,9 @@ pub fn run(kernels: &[String], parts: &[Part]) -> Result<()> {
         [] => KERNELS.map(str::to_owned).to_vec(),
         named => named.to_vec(),
     };
-    let (other, kernels): (Vec<_>, Vec<_>) = kernels.into_iter().partition(|name| name == ARM64);
+    let (others, kernels): (Vec<_>, Vec<_>) = kernels.into_iter().partition(|name| name == ARM64 || name == BARE);
     if let Some(bad) = kernels.iter().find(|name| !name.chars().all(|c| c.is_ascii_digit() || c == '.')) {
-        bail!("{bad} is no series of kernels; name it like 6.1, or say {ARM64}");
+        bail!("{bad} is no series of kernels; name it like 6.1, or say {ARM64} or {BARE}");
     }
     let parts = if parts.is_empty() { Part::value_variants() } else { parts };
     setup::run(&[Group::Engine, Group::Vm])?;
@@ -70,8 +73,11 @@ pub fn run(kernels: &[String], parts: &[Part]) -> Result<()> {
             }
         }
     }
-    if !other.is_empty() && !arm64::run()? {
-        failed.push(ARM64);
+    for other in &others {
+        let processor = if other == ARM64 { Processor::Arm64 } else { Processor::X86_64 };
+        if !bare::run(processor)? {
+            failed.push(other);
+        }
     }
     if !failed.is_empty() {
         bail!("vm: not all passed with {}", failed.join(", "));
@@ -100,7 +106,7 @@ mod tests {
     /// All scripts that run in a machine, or make one.
     fn scripts() -> Vec<PathBuf> {
         let directories =
-            ["", "arm64", "rig", "rig/boot1", "rig/boot2"].map(|name| repo::root().join("xtask/src/vm").join(name));
+            ["", "bare", "rig", "rig/boot1", "rig/boot2"].map(|name| repo::root().join("xtask/src/vm").join(name));
         let entries = directories.into_iter().flat_map(|directory| fs::read_dir(directory).unwrap());
         entries
             .map(|entry| entry.unwrap().path())
