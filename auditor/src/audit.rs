@@ -7,6 +7,8 @@
 mod cover;
 
 pub use self::cover::uncovered;
+use std::borrow::Cow;
+
 use crate::counters::{Counters, Tally, total};
 use crate::profile::{Action, Decision, Policy, Verdict};
 use crate::report::view::{SyscallView, VerdictKind};
@@ -42,7 +44,7 @@ fn view(abi: Abi, nr: SyscallNr, tally: &Tally, policy: Option<&Policy>) -> Sysc
     let mut shown = shown_decision(tally, denied, verdict);
     if denied == 0 && policy.is_some_and(|policy| policy.always_logs(abi, nr)) {
         // A call that is logged is one that somebody means to deny.
-        shown.action = Some(Action::Log.as_str().to_owned());
+        shown.action = Some(Action::Log.as_str().into());
     }
     SyscallView {
         abi,
@@ -85,7 +87,7 @@ fn denied(tally: &Tally, verdict: Option<Verdict>) -> u64 {
 }
 
 struct Shown {
-    action: Option<String>,
+    action: Option<Cow<'static, str>>,
     errno: Option<u16>,
 }
 
@@ -95,7 +97,7 @@ fn shown_decision(tally: &Tally, denied: u64, verdict: Option<Verdict>) -> Shown
         Some(Verdict::Denied(decision) | Verdict::Conditional(decision)) => Some(decision),
         Some(Verdict::Allowed(_)) | None => None,
     };
-    let named = |action: Action, errno| Shown { action: Some(action.as_str().to_owned()), errno };
+    let named = |action: Action, errno| Shown { action: Some(action.as_str().into()), errno };
     let denials = &tally.denials;
     if denied == 0 || (denials.certain() == 0 && said.is_some()) {
         return said.map_or(Shown { action: None, errno: None }, |said| named(said.action, said.errno));
@@ -108,7 +110,7 @@ fn shown_decision(tally: &Tally, denied: u64, verdict: Option<Verdict>) -> Shown
     if denials.signalled > 0 {
         return match says(&[Action::Trap, Action::KillProcess, Action::KillThread]) {
             Some(action) => named(action, None),
-            None => Shown { action: Some("SCMP_ACT_TRAP|KILL".to_owned()), errno: None },
+            None => Shown { action: Some("SCMP_ACT_TRAP|KILL".into()), errno: None },
         };
     }
     named(Action::KillThread, None)

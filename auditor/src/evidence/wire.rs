@@ -272,7 +272,7 @@ impl CallRow {
         Self {
             abi,
             nr,
-            name: display_name(abi, nr),
+            name: display_name(abi, nr).into_owned(),
             calls: tally.calls,
             runtime_calls: tally.runtime_calls,
             startup_calls,
@@ -316,7 +316,13 @@ impl ArgumentRow {
         let hex = |value: u64| format!("{value:#x}");
         let row = |(value, count): (&[u64; 2], &u64)| (hex(value[0]), hex(value[1]), *count);
         let name = display_name(abi, nr);
-        Self { abi, nr, name, values: values.seen.iter().map(row).collect(), overflowed: values.overflowed }
+        Self {
+            abi,
+            nr,
+            name: name.into_owned(),
+            values: values.seen.iter().map(row).collect(),
+            overflowed: values.overflowed,
+        }
     }
 
     fn values(&self) -> Result<Values, MalformedEvidence> {

@@ -184,7 +184,7 @@ impl Calls {
         add(&mut self.calls, call.clone(), row.calls);
         add(&mut self.errors, call.clone(), row.errors);
         let mut denied = call;
-        denied.push(row.action.clone().unwrap_or_else(|| "unknown".to_owned()));
+        denied.push(row.action.as_deref().unwrap_or("unknown").to_owned());
         add(&mut self.denials, denied, row.denied);
         self.unfiltered += row.unfiltered_calls;
     }

@@ -174,7 +174,7 @@ fn difference(
     let (a, b) = (side(a), side(b));
     let always = a.says == Says::Always && b.says == Says::Always;
     let args = (!always).then_some(args);
-    Difference { kind, abi: Some(abi), nr: Some(nr), name: display_name(abi, nr), args, a, b }
+    Difference { kind, abi: Some(abi), nr: Some(nr), name: display_name(abi, nr).into_owned(), args, a, b }
 }
 
 fn says(diagrams: &mut Diagrams, policy: &Policy, abi: Abi, nr: SyscallNr) -> Says {
@@ -203,7 +203,15 @@ fn unknown(diagrams: &mut Diagrams, a: &Policy, b: &Policy, abi: Abi, nr: Syscal
         }
     };
     let (a, b) = (side(a), side(b));
-    Difference { kind: Kind::Unknown, abi: Some(abi), nr: Some(nr), name: display_name(abi, nr), args: None, a, b }
+    Difference {
+        kind: Kind::Unknown,
+        abi: Some(abi),
+        nr: Some(nr),
+        name: display_name(abi, nr).into_owned(),
+        args: None,
+        a,
+        b,
+    }
 }
 
 /// What is not about single calls.

@@ -8,6 +8,7 @@
 
 mod candidate;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::compare::{numbers, reach};
@@ -318,7 +319,7 @@ impl Rules<'_> {
             let mut diagrams = Diagrams::new();
             let diagram = self.union.diagram(&mut diagrams, *abi, *nr);
             let name = || display_name(*abi, *nr);
-            let diagram = diagram.map_err(|why| MergeError::Unknown { abi: *abi, name: name(), why })?;
+            let diagram = diagram.map_err(|why| MergeError::Unknown { abi: *abi, name: name().into_owned(), why })?;
             widest = diagrams.outcomes(diagram).into_iter().fold(widest, join);
         }
         Ok(candidate::Plain::always(widest))
@@ -393,7 +394,7 @@ fn prove(
                 let done = policy.diagram(&mut diagrams, abi, nr)?;
                 Ok((wanted, done))
             });
-            let (wanted, done) = both.map_err(|why| MergeError::Unknown { abi, name: name(), why })?;
+            let (wanted, done) = both.map_err(|why| MergeError::Unknown { abi, name: name().into_owned(), why })?;
             if wanted == done {
                 continue;
             }
@@ -402,13 +403,13 @@ fn prove(
                 if widen { wanted > done } else { wanted != done }
             };
             if diagrams.pair_witness(wanted, done, wrong).is_some() {
-                return Err(MergeError::Wrong { abi, name: name() });
+                return Err(MergeError::Wrong { abi, name: name().into_owned() });
             }
             other_answers.insert(name());
         }
     }
     if !other_answers.is_empty() {
-        let names: Vec<String> = other_answers.into_iter().collect();
+        let names: Vec<String> = other_answers.into_iter().map(Cow::into_owned).collect();
         notes.push(format!("refused with another answer than before: {}", names.join(", ")));
     }
     Ok(())

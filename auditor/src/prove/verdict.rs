@@ -6,6 +6,7 @@ use crate::profile::{Policy, Verdict};
 use crate::report::proof::DeniedView;
 use crate::suggest::RuntimeFloor;
 use crate::syscall;
+use std::borrow::Cow;
 
 const ENOSYS: u16 = 38;
 
@@ -27,9 +28,9 @@ pub fn judge(trial: &Trial, policy: &Policy) -> Judged {
             .map(|row| DeniedView {
                 abi: row.abi,
                 nr: row.nr,
-                name: row.name,
+                name: row.name.into_owned(),
                 pretended: row.errno == Some(ENOSYS),
-                action: row.action,
+                action: row.action.map(Cow::into_owned),
                 errno: row.errno,
                 count: row.denied,
             })

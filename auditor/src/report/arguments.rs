@@ -46,7 +46,13 @@ pub fn views(arguments: &Arguments) -> Vec<ArgumentsView> {
             values.seen.iter().map(|(registers, &calls)| value(abi, nr, noted, registers, calls)).collect();
         // Equal counts stay in the order of the values.
         shown.sort_by_key(|value| std::cmp::Reverse(value.calls));
-        Some(ArgumentsView { abi, nr, name: display_name(abi, nr), values: shown, overflowed: values.overflowed })
+        Some(ArgumentsView {
+            abi,
+            nr,
+            name: display_name(abi, nr).into_owned(),
+            values: shown,
+            overflowed: values.overflowed,
+        })
     });
     calls.collect()
 }

@@ -208,7 +208,7 @@ impl DenialView {
             comm: None,
             abi,
             nr,
-            name: display_name(abi, nr),
+            name: display_name(abi, nr).into_owned(),
             args: None,
             arguments: None,
             action: explanation.action.to_owned(),

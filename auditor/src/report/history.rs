@@ -218,7 +218,7 @@ fn used(start: &Start) -> impl Iterator<Item = (Abi, SyscallNr)> + '_ {
 
 fn call(abi: Abi, nr: SyscallNr) -> String {
     let name = display_name(abi, nr);
-    if abi == Abi::NATIVE { name } else { format!("{name} ({abi})") }
+    if abi == Abi::NATIVE { name.into_owned() } else { format!("{name} ({abi})") }
 }
 
 /// To a hundredth, so that it is the same on every machine.

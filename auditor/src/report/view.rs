@@ -1,5 +1,7 @@
 //! The objects people and scripts see: field names are the contract of `-o json`; unknown is `None`, never zero.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::report::arguments::ArgumentsView;
@@ -166,7 +168,7 @@ pub struct SyscallView {
     /// Number within it; -1 for all that is outside the table.
     pub nr: SyscallNr,
     /// The kernel's name, or `unknown_NNN`.
-    pub name: String,
+    pub name: Cow<'static, str>,
     /// Calls that reached the kernel under a filter.
     pub calls: u64,
     /// Calls by tasks without a filter.
@@ -181,7 +183,7 @@ pub struct SyscallView {
     /// What the declared profile says about the call.
     pub verdict: VerdictKind,
     /// The action for a denied or conditional call, for example `SCMP_ACT_ERRNO`.
-    pub action: Option<String>,
+    pub action: Option<Cow<'static, str>>,
     /// The errno that goes with it.
     pub errno: Option<u16>,
     /// When a counter of this call first grew (to the daemon's polling interval).

@@ -245,7 +245,7 @@ fn check(
                 let has_door =
                     known_name(abi, nr).and_then(|name| door(abi, name)).is_some() || doors(abi).contains(&nr);
                 if !matches!(after.verdict(abi, nr), Verdict::Allowed(_)) && !has_door {
-                    return Err(SuggestError::Narrower { abi, name: name() });
+                    return Err(SuggestError::Narrower { abi, name: name().into_owned() });
                 }
             } else if !after.is_within(before, abi, nr)
                 && !is_within_but(before, after, (abi, nr), names)
@@ -253,7 +253,7 @@ fn check(
                     after.is_within(rules, abi, nr) || is_within_but(rules, after, (abi, nr), names)
                 })
             {
-                return Err(SuggestError::Wider { abi, name: name() });
+                return Err(SuggestError::Wider { abi, name: name().into_owned() });
             }
         }
     }

@@ -20,7 +20,7 @@ pub(super) fn check(
         // Rules that are the same, or fewer of the same, need no look at arguments.
         let is_wider = |nr: &SyscallNr| !small.is_within(active, abi, *nr) && !is_within(small, active, abi, *nr);
         if let Some(nr) = known.find(is_wider) {
-            return Err(SuggestError::Wider { abi, name: display_name(abi, nr) });
+            return Err(SuggestError::Wider { abi, name: display_name(abi, nr).into_owned() });
         }
     }
     let passes = |call: (Abi, SyscallNr), arguments: Option<&Arguments>| {
@@ -32,7 +32,7 @@ pub(super) fn check(
     let seen = seen.calls.iter().find(|call| !passes(**call, asked));
     let given = || given.into_iter().flat_map(|given| given.calls.keys()).find(|call| !passes(**call, given));
     match seen.or_else(given) {
-        Some(&(abi, nr)) => Err(SuggestError::Narrower { abi, name: display_name(abi, nr) }),
+        Some(&(abi, nr)) => Err(SuggestError::Narrower { abi, name: display_name(abi, nr).into_owned() }),
         None => Ok(()),
     }
 }

@@ -352,7 +352,7 @@ fn denied_calls(counters: &Counters, policy: Option<&Policy>) -> Vec<DeniedCall>
         .map(|row| DeniedCall {
             abi: row.abi,
             nr: row.nr,
-            name: row.name,
+            name: row.name.into_owned(),
             count: row.denied,
             errno: row.errno,
             taken_in: false,

@@ -362,7 +362,11 @@ impl Breach {
 
     fn error(&self) -> SuggestError {
         let (abi, name) = (self.abi, display_name(self.abi, self.nr));
-        if self.is_wider { SuggestError::Wider { abi, name } } else { SuggestError::Narrower { abi, name } }
+        if self.is_wider {
+            SuggestError::Wider { abi, name: name.into_owned() }
+        } else {
+            SuggestError::Narrower { abi, name: name.into_owned() }
+        }
     }
 }
 

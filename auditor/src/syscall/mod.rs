@@ -7,6 +7,7 @@
 pub mod errno;
 mod table;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
@@ -110,10 +111,10 @@ pub fn all(abi: Abi) -> impl Iterator<Item = (SyscallNr, &'static str)> {
 
 /// The name to show: the kernel's, else `unknown_NNN`, and `unknown` for [`SyscallNr::OUTSIDE`].
 #[must_use]
-pub fn display_name(abi: Abi, nr: SyscallNr) -> String {
+pub fn display_name(abi: Abi, nr: SyscallNr) -> Cow<'static, str> {
     match known_name(abi, nr) {
-        Some(name) => name.to_owned(),
-        None if nr == SyscallNr::OUTSIDE => "unknown".to_owned(),
-        None => format!("unknown_{}", nr.0),
+        Some(name) => name.into(),
+        None if nr == SyscallNr::OUTSIDE => "unknown".into(),
+        None => format!("unknown_{}", nr.0).into(),
     }
 }

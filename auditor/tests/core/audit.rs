@@ -113,7 +113,7 @@ fn the_action_is_the_profiles_where_it_fits_what_the_kernel_showed() {
         ("SCMP_ACT_ALLOW", refused(1, 1), ("SCMP_ACT_ERRNO", Some(1))),
     ] {
         let (action_shown, errno) = named(action, tally);
-        assert_eq!((action_shown.as_str(), errno), expected, "{action}");
+        assert_eq!((&*action_shown, errno), expected, "{action}");
     }
 }
 

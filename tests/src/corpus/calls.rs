@@ -16,7 +16,7 @@ pub type Call = (Abi, SyscallNr);
 #[must_use]
 pub fn name(&(abi, nr): &Call) -> String {
     let name = syscall::display_name(abi, nr);
-    if abi == Abi::NATIVE { name } else { format!("{name} ({abi})") }
+    if abi == Abi::NATIVE { name.into_owned() } else { format!("{name} ({abi})") }
 }
 
 /// The names of calls in a line, in the order of the alphabet.

@@ -24,12 +24,8 @@ fn row(abi: Abi, nr: i32, calls: u64, verdict: VerdictKind) -> SyscallView {
 /// A container that was refused `mkdir` six times and `clone` with some flags once.
 fn confined() -> ContainerView {
     let x86 = Abi::X86_64;
-    let refused = |row: SyscallView, denied| SyscallView {
-        denied,
-        action: Some("SCMP_ACT_ERRNO".to_owned()),
-        errno: Some(1),
-        ..row
-    };
+    let refused =
+        |row: SyscallView, denied| SyscallView { denied, action: Some("SCMP_ACT_ERRNO".into()), errno: Some(1), ..row };
     let mut view = sample(&"ab".repeat(32), "busybox:1.35");
     view.name = Some("shell".to_owned());
     view.denials = 7;
@@ -41,7 +37,7 @@ fn confined() -> ContainerView {
         SyscallView { unfiltered_calls: 4, unfiltered_errors: 1, ..row(x86, 165, 0, VerdictKind::Denied) },
         row(x86, 41, 0, VerdictKind::Allowed),
         row(x86, 42, 0, VerdictKind::Allowed),
-        SyscallView { action: Some("SCMP_ACT_LOG".to_owned()), ..row(x86, 84, 3, VerdictKind::Allowed) },
+        SyscallView { action: Some("SCMP_ACT_LOG".into()), ..row(x86, 84, 3, VerdictKind::Allowed) },
         row(Abi::I386, 3, 0, VerdictKind::Allowed),
         row(Abi::I386, 4, 5, VerdictKind::Allowed),
         row(x86, -1, 1, VerdictKind::Unknown),
