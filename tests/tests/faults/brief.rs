@@ -76,6 +76,9 @@ fn holdings(auditor: &Auditor) -> Result<BTreeMap<&'static str, usize>> {
 
 /// One that is started again and again and never comes to its program, and one that the engine starts again whenever its
 /// program fails.
+/// Starts that fail, one after the other.
+const FAILING: u32 = 30;
+
 #[test]
 fn a_container_that_fails_to_start_in_a_loop_leaks_nothing() -> Result<()> {
     let stage = Stage::shared(CgroupMode::Unified)?;
@@ -94,7 +97,10 @@ fn a_container_that_fails_to_start_in_a_loop_leaks_nothing() -> Result<()> {
         let mut last = BTreeMap::new();
         wait_for("what the daemon holds", Duration::from_secs(15), || {
             let now = holdings(&auditor)?;
-            let same = wanted.map_or(now == last, |wanted| now.iter().all(|(what, count)| *count <= wanted[what]));
+            // Something may happen for the first time meanwhile, and have a series from then on; a leak has one for each start.
+            let few = |what: &str| if what == "series" { FAILING as usize / 5 } else { 0 };
+            let holds = |wanted: &BTreeMap<_, _>| now.iter().all(|(what, count)| *count <= wanted[what] + few(what));
+            let same = wanted.map_or(now == last, holds);
             last.clone_from(&now);
             std::thread::sleep(Duration::from_millis(300));
             Ok(same.then_some(now))
@@ -107,7 +113,7 @@ fn a_container_that_fails_to_start_in_a_loop_leaks_nothing() -> Result<()> {
         Ok(starts.is_some_and(|starts| starts >= 3).then_some(()))
     })?;
     let before = settled(None)?;
-    fail(30)?;
+    fail(FAILING)?;
     stage.engine.client(["update", "--restart=no", "again"])?;
     let after = settled(Some(&before))?;
     println!("before: {before:?}, after: {after:?}");
