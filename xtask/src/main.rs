@@ -101,10 +101,11 @@ enum Task {
     Faults,
     /// Boot Debian machines with other kernels in qemu, and test the kernel half and the package in them (as root).
     Vm {
-        /// Only this part (not of arm64); repeatable, all of them when none is named.
+        /// Only this part (not of arm64 and bare); repeatable, all of them when none is named.
         #[arg(long, value_enum, value_name = "PART")]
         only: Vec<vm::Part>,
-        /// Series of Debian's kernels, for example 6.1, or arm64; all that are known when none is named.
+        /// Series of Debian's kernels, for example 6.1; arm64, another processor; or bare, this one without Debian and an
+        /// engine. 6.1, 6.12 and arm64 when none is named.
         kernels: Vec<String>,
     },
 }
