@@ -1,6 +1,6 @@
 //! Containers that are there for a moment, or never really.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::Duration;
 
@@ -74,11 +74,11 @@ fn holdings(auditor: &Auditor) -> Result<BTreeMap<&'static str, usize>> {
     Ok(BTreeMap::from([("series", series), ("slots", format!("{slots}").parse()?), ("descriptors", fds)]))
 }
 
-/// One that is started again and again and never comes to its program, and one that the engine starts again whenever its
-/// program fails.
 /// Starts that fail, one after the other.
 const FAILING: u32 = 30;
 
+/// One that is started again and again and never comes to its program, and one that the engine starts again whenever its
+/// program fails.
 #[test]
 fn a_container_that_fails_to_start_in_a_loop_leaks_nothing() -> Result<()> {
     let stage = Stage::shared(CgroupMode::Unified)?;
@@ -113,10 +113,17 @@ fn a_container_that_fails_to_start_in_a_loop_leaks_nothing() -> Result<()> {
         Ok(starts.is_some_and(|starts| starts >= 3).then_some(()))
     })?;
     let before = settled(None)?;
+    let page = auditor.metrics()?;
     fail(FAILING)?;
     stage.engine.client(["update", "--restart=no", "again"])?;
     let after = settled(Some(&before))?;
     println!("before: {before:?}, after: {after:?}");
+    let known: BTreeSet<&str> = page.lines().filter_map(|line| line.rsplit_once(' ')).map(|(name, _)| name).collect();
+    let now = auditor.metrics()?;
+    let names = now.lines().filter_map(|line| line.rsplit_once(' ')).map(|(name, _)| name);
+    for name in names.filter(|name| !name.starts_with('#') && !known.contains(name)) {
+        println!("a series that was not there before: {name}");
+    }
     let starts = &auditor.show("again")?["window"];
     ensure!(starts["starts"].as_u64() > Some(3) && starts["complete"] == true, "{starts}");
     ensure!(auditor.get("/readyz")?.status == 200);
